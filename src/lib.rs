@@ -1,0 +1,6 @@
+//! otpd: the phone sign-in server that people run themselves.
+pub mod clock;
+pub mod entropy;
+pub mod record;
+pub mod sms;
+pub mod store;

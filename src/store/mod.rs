@@ -1,0 +1,86 @@
+//! Durable snapshots, one per phone number: the port that every backend implements.
+//!
+//! Owns: the trait, the committer that groups writes, the backends. Never looks inside a snapshot
+//! beyond its header ([`crate::record::snapshot`]).
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::record::PhoneNumber;
+
+/// The bytes of one number as they stand in the store, with the version their header names.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The header's version; what a [`Change`] must name to replace these bytes.
+    pub version: u64,
+    /// Header and body, as `record::snapshot::encode` made them.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Snapshot(v{}, {} bytes)", self.version, self.bytes.len())
+    }
+}
+
+/// One compare-and-set on one number.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Whose snapshot.
+    pub phone: PhoneNumber,
+    /// Version that must be there now; `None`: the number must have no snapshot.
+    pub expected: Option<u64>,
+    /// What to put there; `None` deletes.
+    pub next: Option<Snapshot>,
+}
+
+/// What became of one [`Change`] of a batch that went through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// Durable (in the sense of the configured durability).
+    Done,
+    /// The version was another one; nothing was written for this item.
+    Conflict,
+}
+
+/// Why a store could not answer. Callers branch on the kind; the text is for the log only.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreFault {
+    /// Certainly not done: refused before anything was touched (queue full, disk nearly full, closed).
+    #[error("store refused: {0}")]
+    Refused(&'static str),
+    /// It may have been done or not.
+    #[error("store outcome unknown: {0}")]
+    Unknown(String),
+}
+
+/// A page of a scan in key order.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Numbers and their snapshots, in ascending order of number.
+    pub records: Vec<(PhoneNumber, Snapshot)>,
+    /// Pass as `after` to get the next page; `None` at the end.
+    pub next: Option<PhoneNumber>,
+}
+
+/// A store of snapshots with compare-and-set per number. See `tests/store_contract.rs` for the contract.
+#[async_trait]
+pub trait SnapshotStore: Send + Sync + 'static {
+    /// The snapshot of one number, or `None`.
+    async fn load(&self, phone: PhoneNumber) -> Result<Option<Snapshot>, StoreFault>;
+
+    /// Applies each change if its version holds, makes all of them durable, answers per item in order.
+    /// Two changes of one number in a batch are applied in order. An `Err` is about the whole batch.
+    /// Called from the committer's own thread, so it may block.
+    async fn commit(&self, batch: &[Change]) -> Result<Vec<Committed>, StoreFault>;
+
+    /// Up to `limit` snapshots of numbers greater than `after`.
+    async fn scan(&self, after: Option<PhoneNumber>, limit: usize) -> Result<Page, StoreFault>;
+
+    /// True when other processes may write to the same store; outcomes decided on cached records are then re-checked.
+    fn shared(&self) -> bool;
+
+    /// Makes everything durable and lets go of files and locks. Later calls answer `Refused`.
+    async fn close(&self) -> Result<(), StoreFault>;
+}
