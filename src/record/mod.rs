@@ -1,8 +1,54 @@
-//! The pure core: what one phone number owns and the one function that changes it.
+//! The pure core: what one phone number owns, and the one function that changes it.
+//!
+//! Start at [`decide`]. Everything here is data and functions over data: no clock, no randomness, no I/O, no
+//! logging, no `async`. Time and random draws are arguments. A business "no" is an [`Outcome`], never an `Err`.
+//!
+//! | File | Noun |
+//! |---|---|
+//! | `number` `time` `label` | the words everything is said in |
+//! | `policy` | the figures of a door |
+//! | `code` `seal` | derived codes, self-routing ids, refresh tokens |
+//! | `challenge` `window` `guesses` | a code asked for; the day's sends; the guess budget |
+//! | `account` `session` `grant` `idempotency` | what a proved number has |
+//! | `command` `outcome` | what can be asked, what it comes to |
+//! | `state` `decide/` | the record, and the function |
+//! | `snapshot` | the record's bytes |
+//! | `invariants` | what must hold before and after every step |
 
+mod account;
+mod challenge;
+mod code;
+mod command;
+mod decide;
+mod grant;
+mod guesses;
+mod idempotency;
+pub mod invariants;
+mod label;
 mod number;
+mod outcome;
+mod policy;
+mod seal;
+mod session;
 pub mod snapshot;
+mod state;
 mod time;
+mod window;
 
+pub use account::{Account, PROFILE_BYTES_MAX, Profile, ProfilePatch};
+pub use challenge::{
+    CHALLENGE_SENDS_MAX, CHALLENGES_MAX, ChallengeView, Delivery, DeliveryState, MessageFacts, Status,
+};
+pub use code::{CODE_DIGITS, Code};
+pub use command::{Command, IdempotencyKey, OnMatch, Request, SendResult, Sender, Start, Target};
+pub use decide::{Rules, decide};
+pub use idempotency::ANSWERS_MAX;
+pub use label::{LABEL_LEN_MAX, Label, NotALabel};
 pub use number::{NotE164, PhoneNumber};
+pub use outcome::{Decision, Draft, Export, Move, Outcome, Refusal, SendLimit};
+pub use policy::{Door, GuessPolicy, LOGIN, PHONE_CHANGE, Policy, SIGNUP};
+pub use seal::{IdKind, KeyId, Keyring, Opened, SealedId};
+pub use session::{SESSIONS_MAX, Session, SessionRef, SignIn, SignedIn};
+pub use state::{CLOCK_BEHIND_MAX_MS, Record};
 pub use time::{DAY, HOUR, MINUTE, Millis, SECOND, UnixMillis};
+pub use window::{SENDS_MAX, SendQuota};

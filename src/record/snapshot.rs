@@ -2,9 +2,9 @@
 //!
 //! Stores read the header alone: the version for compare-and-set, `forget_at` for the sweep.
 
-use super::time::UnixMillis;
+use super::{number::PhoneNumber, state::Record, time::UnixMillis};
 
-/// Newest schema; what [`encode`](super::Record) writes.
+/// Newest schema; what [`encode`] writes.
 pub const SCHEMA: u8 = 1;
 /// Bytes before the body.
 pub const HEADER_LEN: usize = 17;
@@ -44,4 +44,53 @@ impl Header {
         forget_at.copy_from_slice(&self.forget_at.map_or(u64::MAX, |at| at.0).to_be_bytes());
         bytes
     }
+}
+
+/// Most bytes that a body may claim while it is decoded: twice the bound of a record.
+const DECODE_BYTES_MAX: usize = 16 * 1024;
+
+/// Why snapshot bytes are no record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Written by a newer otpd, or not a snapshot.
+    #[error("snapshot has schema {0}, and this otpd reads up to {SCHEMA}")]
+    Schema(u8),
+    /// Too short, or the body is not what the schema says.
+    #[error("snapshot is damaged")]
+    Damaged,
+    /// The body belongs to another number or version than key and header say.
+    #[error("snapshot is of another record")]
+    Misplaced,
+}
+
+fn config() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<DECODE_BYTES_MAX>()
+}
+
+/// The bytes of a record, header and body.
+pub fn encode(record: &Record) -> Vec<u8> {
+    let header = Header { schema: SCHEMA, version: record.version, forget_at: record.forget_at() };
+    let mut bytes = header.to_bytes().to_vec();
+    // Encoding fails for types that serde cannot express in bincode alone, and every snapshot test covers ours.
+    let body = bincode::serde::encode_to_vec(record, bincode::config::standard());
+    bytes.extend(body.unwrap_or_default());
+    bytes
+}
+
+/// Reads a record back and checks that it is the one that the key and the header name.
+pub fn decode(phone: PhoneNumber, bytes: &[u8]) -> Result<Record, Unreadable> {
+    let header = Header::peek(bytes).ok_or(Unreadable::Damaged)?;
+    if header.schema != SCHEMA {
+        return Err(Unreadable::Schema(header.schema));
+    }
+    let body = bytes.get(HEADER_LEN..).unwrap_or_default();
+    let (record, read): (Record, usize) =
+        bincode::serde::decode_from_slice(body, config()).map_err(|_| Unreadable::Damaged)?;
+    if read != body.len() {
+        return Err(Unreadable::Damaged);
+    }
+    if record.phone != phone || record.version != header.version {
+        return Err(Unreadable::Misplaced);
+    }
+    Ok(record)
 }

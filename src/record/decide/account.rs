@@ -1,0 +1,150 @@
+//! The account: profile, export, erasure, unlocking, and moving it to another number.
+//!
+//! A move touches two records and the account is always in exactly one of them:
+//!
+//! ```text
+//! new: claim (the code is burnt)   old: release (account becomes a parcel, sessions end)
+//! new: adopt (the account arrives) old: drop the parcel
+//! ```
+//!
+//! Each step may be repeated; whoever finds a record in the middle can finish it.
+
+use crate::record::{
+    PROFILE_BYTES_MAX,
+    account::{Account, ProfilePatch},
+    challenge::{Challenge, Stage},
+    label::Label,
+    number::PhoneNumber,
+    outcome::{Export, Outcome, Refusal},
+    policy::{Door, PHONE_CHANGE},
+    session::SignIn,
+    state::{Parcel, Record},
+    time::UnixMillis,
+};
+
+use super::{
+    Rules, Step,
+    send::view,
+    session::{authenticate, open},
+};
+
+/// The door that sessions are opened at when a number was changed.
+const PHONE_CHANGE_DOOR: Door = Door { dialect: Label::of("v1"), purpose: PHONE_CHANGE };
+
+pub(super) fn export(rules: Rules<'_>, after: &Record, session: u64, now: UnixMillis) -> Step {
+    let (Some(_), Some(account)) = (after.session(session), &after.account) else {
+        return Step::refused(Refusal::SessionUnknown);
+    };
+    let views = after.challenges.iter().filter_map(|challenge| view(rules.policy, after, challenge.nonce, now));
+    Step::unchanged(Outcome::Exported(Box::new(Export {
+        account: account.clone(),
+        sessions: after.sessions.clone(),
+        challenges: views.collect(),
+        sends: after.sends.times(),
+        failures: after.guesses.failures(),
+    })))
+}
+
+pub(super) fn update(after: &mut Record, session: u64, patch: &ProfilePatch, now: UnixMillis) -> Step {
+    if after.session(session).is_none() {
+        return Step::refused(Refusal::SessionUnknown);
+    }
+    let Some(account) = &mut after.account else { return Step::refused(Refusal::SessionUnknown) };
+    let patched = account.profile.patched(patch);
+    if patched.bytes() > PROFILE_BYTES_MAX {
+        return Step::refused(Refusal::ProfileTooLarge);
+    }
+    let changed = patched != account.profile;
+    if changed {
+        account.profile = patched;
+        account.updated_at = now;
+    }
+    Step { changed, ..authenticate(after, session) }
+}
+
+/// Account, profile and sessions go; window, counts and locks run out by themselves, so erasing buys nothing.
+pub(super) fn erase(after: &mut Record, session: u64) -> Step {
+    if after.session(session).is_none() {
+        return Step::refused(Refusal::SessionUnknown);
+    }
+    depart(after);
+    after.account = None;
+    Step::changed(Outcome::Done)
+}
+
+/// Everything that could still bring the account's sessions back goes with it.
+fn depart(after: &mut Record) {
+    after.sessions.clear();
+    after.grants.clear();
+    after.answers.retain(|answer| !matches!(answer.outcome, Outcome::SignedIn(_)));
+    for challenge in &mut after.challenges {
+        challenge.metadata = Vec::new();
+        void_receipt(challenge);
+    }
+}
+
+fn void_receipt(challenge: &mut Challenge) {
+    if let Stage::Approved { redeemed, .. } = &mut challenge.stage {
+        *redeemed = true;
+    }
+}
+
+pub(super) fn unlock(after: &mut Record) -> Step {
+    let locked = after.guesses.failures() > 0;
+    after.guesses.clear();
+    Step { changed: locked, ..Step::unchanged(Outcome::Done) }
+}
+
+pub(super) fn release(after: &mut Record, to: PhoneNumber, session: u64) -> Step {
+    if let Some(parcel) = &after.parcel {
+        let same = parcel.to == to && parcel.session == session;
+        return match after.unfinished_move().filter(|_| !same) {
+            Some(unfinished) => Step::refused(Refusal::MoveUnfinished(unfinished)),
+            None => Step::unchanged(Outcome::Released(Box::new(parcel.account.clone()))),
+        };
+    }
+    if after.session(session).is_none() {
+        return Step::refused(Refusal::NothingToMove);
+    }
+    let Some(account) = after.account.take() else { return Step::refused(Refusal::NothingToMove) };
+    depart(after);
+    after.parcel = Some(Parcel { to, session, account: account.clone() });
+    Step::changed(Outcome::Released(Box::new(account)))
+}
+
+pub(super) fn adopt(
+    rules: Rules<'_>,
+    after: &mut Record,
+    from: PhoneNumber,
+    account: &Account,
+    sign_in: Option<SignIn>,
+    now: UnixMillis,
+) -> Step {
+    let present = after.account.as_ref().map(|present| present.user_id);
+    if present.is_some_and(|user_id| user_id != account.user_id) {
+        return Step::refused(Refusal::AccountExists);
+    }
+    if let Some(other) = after.unfinished_move().filter(|unfinished| unfinished.from != from && present.is_none()) {
+        return Step::refused(Refusal::MoveUnfinished(other));
+    }
+    if present.is_none() {
+        after.account = Some(Account { updated_at: now, verified_at: now, ..account.clone() });
+    }
+    let claimed = after.claim.take_if(|claim| claim.from == from).is_some();
+    let changed = claimed || present.is_none() || sign_in.is_some();
+    let outcome = match sign_in {
+        Some(sign_in) => Outcome::SignedIn(open(rules, after, PHONE_CHANGE_DOOR, sign_in, now)),
+        None => Outcome::Done,
+    };
+    Step { changed, ..Step::unchanged(outcome) }
+}
+
+pub(super) fn drop_parcel(after: &mut Record, to: PhoneNumber, user_id: u64) -> Step {
+    let arrived = after.parcel.take_if(|parcel| parcel.to == to && parcel.account.user_id == user_id);
+    Step { changed: arrived.is_some(), ..Step::unchanged(Outcome::Done) }
+}
+
+pub(super) fn drop_claim(after: &mut Record, from: PhoneNumber) -> Step {
+    let dropped = after.claim.take_if(|claim| claim.from == from);
+    Step { changed: dropped.is_some(), ..Step::unchanged(Outcome::Done) }
+}

@@ -1,0 +1,147 @@
+//! The one function that decides.
+//!
+//! [`decide`] takes the record as it is, brings it to the present, looks for a kept answer, applies the command,
+//! and says whether anything changed. The commands' own rules are in the files beside: `send` (start, resend,
+//! what a send came to), `check` (codes), `session` (sign-ins), `account` (profile, erasure, phone change).
+
+mod account;
+mod check;
+mod send;
+mod session;
+
+use super::{
+    command::{Command, IdempotencyKey, Request},
+    idempotency::{ANSWERS_MAX, KeptAnswer},
+    invariants,
+    outcome::{Decision, Draft, Outcome, Refusal},
+    policy::Policy,
+    seal::Keyring,
+    state::Record,
+    time::UnixMillis,
+};
+
+/// What a decision goes by.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// The figures of the door that asks.
+    pub policy: &'a Policy,
+    /// The keys that codes and ids are derived from.
+    pub keys: &'a Keyring,
+}
+
+/// What a command did to the record in hand.
+struct Step {
+    outcome: Outcome,
+    /// False: the record in hand is thrown away, nothing is written.
+    changed: bool,
+    draft: Option<Draft>,
+    replayed: bool,
+}
+
+impl Step {
+    fn changed(outcome: Outcome) -> Self {
+        Self { outcome, changed: true, draft: None, replayed: false }
+    }
+
+    fn unchanged(outcome: Outcome) -> Self {
+        Self { outcome, changed: false, draft: None, replayed: false }
+    }
+
+    fn refused(refusal: Refusal) -> Self {
+        Self::unchanged(Outcome::Refused(refusal))
+    }
+
+    fn sending(outcome: Outcome, draft: Draft) -> Self {
+        Self { outcome, changed: true, draft: Some(draft), replayed: false }
+    }
+}
+
+/// Decides what `request` does to `record` at `now`. Pure and total: the same arguments give the same decision,
+/// and a "no" is an outcome.
+pub fn decide(rules: Rules<'_>, record: &Record, request: &Request, now: UnixMillis) -> Decision {
+    let (mut after, now) = record.at(now);
+    let lapsed = record.lapsed(now);
+    let recalled = request.idempotency.and_then(|key| recall(rules, &mut after, key, &request.command, now));
+    let step = recalled.unwrap_or_else(|| {
+        let step = apply(rules, &mut after, &request.command, now);
+        keep(&mut after, request.idempotency, &step, now);
+        step
+    });
+    let quota = after.sends.quota(rules.policy, now);
+    let next = step.changed.then(|| {
+        // A new record starts at the time in µs, so that deleting and re-creating never repeats a version.
+        after.version = match record.version {
+            0 => now.0.saturating_mul(1_000).max(1),
+            version => version.saturating_add(1),
+        };
+        after
+    });
+    let lapsed = if next.is_some() { lapsed } else { 0 };
+    let decision = Decision { next, outcome: step.outcome, draft: step.draft, replayed: step.replayed, lapsed, quota };
+    debug_assert_eq!(invariants::check_step(rules.policy, record, request, &decision, now), Ok(()));
+    decision
+}
+
+fn apply(rules: Rules<'_>, after: &mut Record, command: &Command, now: UnixMillis) -> Step {
+    match command {
+        Command::Start(start) => send::start(rules, after, start, now),
+        Command::Resend { nonce, sender, chosen } => send::resend(rules, after, *nonce, *sender, chosen.as_ref(), now),
+        Command::Settle { nonce, delivery, route, result } => {
+            send::settle(after, (*nonce, *delivery), *route, *result, now)
+        }
+        Command::Check { target, code, on_match, session } => {
+            let check = check::Check { target: *target, code, on_match: *on_match, session: *session };
+            check::check(rules, after, check, now)
+        }
+        Command::Cancel { nonce } => check::cancel(rules, after, *nonce, now),
+        Command::Read { nonce } => check::read(rules, after, *nonce, now),
+        Command::Redeem { nonce, sign_in } => session::redeem(rules, after, *nonce, *sign_in, now),
+        Command::Register { nonce, profile, sign_in } => {
+            session::register(rules, after, *nonce, profile, *sign_in, now)
+        }
+        Command::Refresh { session, generation, rotate } => {
+            session::refresh(rules, after, *session, *generation, *rotate, now)
+        }
+        Command::Authenticate { session } => session::authenticate(after, *session),
+        Command::EndSession { by, session } => session::end(after, *by, *session),
+        Command::Export { session } => account::export(rules, after, *session, now),
+        Command::UpdateProfile { session, patch } => account::update(after, *session, patch, now),
+        Command::Erase { session } => account::erase(after, *session),
+        Command::Unlock => account::unlock(after),
+        Command::Release { to, session } => account::release(after, *to, *session),
+        Command::Adopt { from, account, sign_in } => account::adopt(rules, after, *from, account, *sign_in, now),
+        Command::DropParcel { to, user_id } => account::drop_parcel(after, *to, *user_id),
+        Command::DropClaim { from } => account::drop_claim(after, *from),
+    }
+}
+
+/// Answers a retry from what was kept. A first send that got lost (no result within the deadline: the process
+/// ended in between) is made once more.
+fn recall(
+    rules: Rules<'_>,
+    after: &mut Record,
+    key: IdempotencyKey,
+    command: &Command,
+    now: UnixMillis,
+) -> Option<Step> {
+    let kept = after.answers.iter().find(|answer| answer.key == key.key)?;
+    if kept.body != key.body {
+        return Some(Step::refused(Refusal::IdempotencyMismatch));
+    }
+    let outcome = kept.outcome.clone();
+    if let Outcome::Issued(view) = &outcome
+        && let Some(step) = send::recall(rules, after, view, command, now)
+    {
+        return Some(step);
+    }
+    Some(Step { outcome, changed: false, draft: None, replayed: true })
+}
+
+/// Keeps the outcome of a change for a day. Refusals are not kept: a retry after one is judged anew.
+fn keep(after: &mut Record, key: Option<IdempotencyKey>, step: &Step, now: UnixMillis) {
+    let Some(key) = key.filter(|_| step.changed && !matches!(step.outcome, Outcome::Refused(_))) else { return };
+    if after.answers.len() >= ANSWERS_MAX {
+        after.answers.remove(0);
+    }
+    after.answers.push(KeptAnswer::new(key, step.outcome.clone(), now));
+}

@@ -1,0 +1,118 @@
+//! What must hold of every record and every step. The same predicates serve `debug_assert`, the property tests
+//! and the simulation, each under its name in `anchors.md` section 9.2.
+
+use super::{
+    account::PROFILE_BYTES_MAX,
+    challenge::{CHALLENGE_SENDS_MAX, CHALLENGES_MAX, Challenge, Stage},
+    command::{Command, Request, Target},
+    grant::GRANTS_MAX,
+    idempotency::ANSWERS_MAX,
+    outcome::{Decision, Outcome, Refusal},
+    policy::Policy,
+    session::SESSIONS_MAX,
+    state::{CLOCK_BEHIND_MAX_MS, Record},
+    time::UnixMillis,
+    window::SENDS_MAX,
+};
+
+/// The name of an invariant that does not hold.
+pub type Violation = &'static str;
+
+/// Largest snapshot of a record, in bytes.
+pub const RECORD_BYTES_MAX: usize = 8 * 1024;
+
+/// What holds of a record at rest.
+pub fn check_record(record: &Record) -> Result<(), Violation> {
+    let attempts = |challenge: &Challenge| {
+        challenge.attempts_by_id <= challenge.attempts_max && challenge.attempts_by_number <= challenge.attempts_max
+    };
+    let bounded = record.challenges.len() <= CHALLENGES_MAX
+        && record.sessions.len() <= SESSIONS_MAX
+        && record.grants.len() <= GRANTS_MAX
+        && record.answers.len() <= ANSWERS_MAX
+        && record.sends.times().len() <= SENDS_MAX
+        && record.challenges.iter().all(|challenge| challenge.deliveries.len() <= CHALLENGE_SENDS_MAX)
+        && record.account.as_ref().is_none_or(|account| account.profile.bytes() <= PROFILE_BYTES_MAX);
+    let sessions_have_owner = record.account.is_some() || record.sessions.is_empty();
+    let rules = [
+        (record.challenges.iter().all(attempts), "I1 attempts within the budget"),
+        (bounded, "I11 everything bounded"),
+        (sessions_have_owner, "I12 sessions have an account"),
+        (!(record.account.is_some() && record.claim.is_some()), "I13 a claim waits for an account"),
+    ];
+    first_broken(&rules)
+}
+
+/// What holds of a step from `before`, at the time the decision went by.
+pub fn check_step(
+    policy: &Policy,
+    before: &Record,
+    request: &Request,
+    decision: &Decision,
+    now: UnixMillis,
+) -> Result<(), Violation> {
+    let matched = newly_approved(before, decision);
+    let was_live = |nonce: u64| {
+        before.challenge(nonce).is_some_and(|challenge| {
+            let by_number = matches!(request.command, Command::Check { target: Target::Newest(_), .. });
+            let spent = if by_number { challenge.attempts_by_number } else { challenge.attempts_by_id };
+            challenge.is_live(now.max(before.seen_at)) && spent < challenge.attempts_max
+        })
+    };
+    let load_refusal = matches!(
+        decision.outcome,
+        Outcome::Refused(
+            Refusal::SendLimited { .. }
+                | Refusal::GuessDelayed { .. }
+                | Refusal::GuessStopped { .. }
+                | Refusal::AttemptsExhausted { .. }
+                | Refusal::NothingPending
+                | Refusal::IdempotencyInFlight { .. }
+        )
+    );
+    let rebased = now.plus(CLOCK_BEHIND_MAX_MS) < before.seen_at;
+    let mut rules = vec![
+        (matched.iter().all(|nonce| was_live(*nonce)), "I3 I4 I8 a match was live before the step"),
+        (matched.len() <= 1, "I4 one match a step"),
+        (!(load_refusal && decision.next.is_some()), "I9 a refusal for load or lock reasons changes nothing"),
+        (decision.draft.is_none() || decision.next.is_some(), "I14 a message follows a commit"),
+    ];
+    if let Some(next) = &decision.next {
+        check_record(next)?;
+        let version_steps = before.version == 0 || next.version == before.version + 1;
+        let issued = matches!(request.command, Command::Start(_)) && decision.draft.is_some() && !decision.replayed;
+        let window_from = next.seen_at.minus(policy.send_window_ms);
+        let window_holds = next.sends.count_since(window_from) <= usize::from(policy.sends_max);
+        let delay_holds =
+            next.guesses.failures() == 0 || next.guesses.delayed_until() >= before.guesses.delayed_until();
+        rules.extend([
+            (version_steps && next.version > before.version, "I5 the version steps by one"),
+            (!issued || window_holds, "I6 sends within the window"),
+            (rebased || delay_holds, "I7 a lock never moves earlier"),
+            (rebased || next.seen_at >= before.seen_at, "I8 time seen never goes back"),
+            (!policy.supersedes || live_doors_differ(next, policy, request), "I2 one live challenge a door"),
+        ]);
+    }
+    first_broken(&rules)
+}
+
+/// Challenges that this step approved.
+fn newly_approved(before: &Record, decision: &Decision) -> Vec<u64> {
+    let approved = |challenge: &&Challenge| matches!(challenge.stage, Stage::Approved { .. });
+    let after = decision.next.iter().flat_map(|next| next.challenges.iter().filter(approved));
+    after
+        .filter(|challenge| before.challenge(challenge.nonce).is_none_or(|old| !approved(&old)))
+        .map(|challenge| challenge.nonce)
+        .collect()
+}
+
+/// After a start at a door that supersedes, that door has one pending challenge.
+fn live_doors_differ(next: &Record, policy: &Policy, request: &Request) -> bool {
+    let Command::Start(start) = &request.command else { return true };
+    let pending = |challenge: &&Challenge| challenge.door == start.door && challenge.stage == Stage::Pending;
+    !policy.supersedes || next.challenges.iter().filter(pending).count() <= 1
+}
+
+fn first_broken(rules: &[(bool, Violation)]) -> Result<(), Violation> {
+    rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, name)| Err(*name))
+}
