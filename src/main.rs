@@ -1,1 +1,2 @@
+//! The otpd binary.
 fn main() {}
