@@ -151,6 +151,8 @@ pub struct ChallengeView {
     pub resends_remaining: u8,
     /// Its sends.
     pub deliveries: Vec<Delivery>,
+    /// The caller's notes. Not kept with answers: a replay reads them from the challenge.
+    pub metadata: Vec<(String, String)>,
 }
 
 impl Challenge {
@@ -260,6 +262,7 @@ impl Challenge {
             resend_at,
             resends_remaining: u8::try_from(resends_remaining).unwrap_or(u8::MAX),
             deliveries: self.deliveries.clone(),
+            metadata: self.metadata.clone(),
         }
     }
 }

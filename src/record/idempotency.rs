@@ -23,7 +23,10 @@ pub(super) struct KeptAnswer {
 }
 
 impl KeptAnswer {
-    pub(super) fn new(key: IdempotencyKey, outcome: Outcome, at: UnixMillis) -> Self {
+    pub(super) fn new(key: IdempotencyKey, mut outcome: Outcome, at: UnixMillis) -> Self {
+        if let Some(view) = outcome.view_mut() {
+            view.metadata = Vec::new();
+        }
         Self { key: key.key, body: key.body, at, outcome }
     }
 

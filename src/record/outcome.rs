@@ -103,6 +103,20 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
+impl Outcome {
+    /// The challenge it shows, if it shows one.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "four outcomes show a challenge, whatever else is added")]
+    pub(super) fn view_mut(&mut self) -> Option<&mut ChallengeView> {
+        match self {
+            Self::Issued(view)
+            | Self::Verification(view)
+            | Self::Approved { view, .. }
+            | Self::Claimed { view, .. } => Some(view),
+            _ => None,
+        }
+    }
+}
+
 /// Everything a record has for its owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Export {

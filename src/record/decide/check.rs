@@ -42,8 +42,13 @@ fn judge(rules: Rules<'_>, record: &Record, check: &Check<'_>, now: UnixMillis) 
         Stage::Pending if now >= challenge.expires_at => return Err(Refusal::Expired),
         Stage::Pending => {}
     }
-    if challenge.bound_to.is_some() && challenge.bound_to != check.session {
-        return Err(Refusal::SessionNeeded);
+    if challenge.bound_to.is_some() {
+        if challenge.bound_to != check.session {
+            return Err(Refusal::SessionNeeded);
+        }
+        if let Some(unfinished) = record.unfinished_move() {
+            return Err(Refusal::MoveUnfinished(unfinished));
+        }
     }
     let signs_in = !matches!(check.on_match, OnMatch::Approve);
     if signs_in && challenge.bound_to.is_none() {
@@ -138,9 +143,6 @@ fn give(after: &mut Record, grant: Grant) -> Outcome {
 fn claim(rules: Rules<'_>, after: &mut Record, session: SessionRef, nonce: u64, now: UnixMillis) -> Step {
     if after.account.is_some() {
         return Step::changed(Outcome::Refused(Refusal::AccountExists));
-    }
-    if let Some(unfinished) = after.unfinished_move() {
-        return Step::changed(Outcome::Refused(Refusal::MoveUnfinished(unfinished)));
     }
     after.claim = Some(Claim { from: session.phone, session: session.nonce });
     match view(rules.policy, after, nonce, now) {

@@ -128,11 +128,16 @@ fn recall(
     if kept.body != key.body {
         return Some(Step::refused(Refusal::IdempotencyMismatch));
     }
-    let outcome = kept.outcome.clone();
+    let mut outcome = kept.outcome.clone();
     if let Outcome::Issued(view) = &outcome
         && let Some(step) = send::recall(rules, after, view, command, now)
     {
         return Some(step);
+    }
+    if let Some(view) = outcome.view_mut()
+        && let Some(challenge) = after.challenge(view.nonce)
+    {
+        view.metadata.clone_from(&challenge.metadata);
     }
     Some(Step { outcome, changed: false, draft: None, replayed: true })
 }
