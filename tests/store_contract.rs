@@ -181,7 +181,8 @@ mod properties {
             let store = Arc::clone(&store);
             async move {
                 for n in 0..200 {
-                    check(&*store, &[put(n * 2 + 1, None, 1, b'b'), put(n, None, 1, b'x')], &[Done, Conflict]).await;
+                    check(&*store, &[put(n * 2 + 1, None, 1, b'b'), put(n * 2, None, 1, b'x')], &[Done, Conflict])
+                        .await;
                     check(&*store, &[delete(n * 2 + 1, Some(1))], &[Done]).await;
                     tokio::task::yield_now().await;
                 }
@@ -223,12 +224,11 @@ mod properties {
 
     pub(super) async fn values_of_all_sizes_come_back_whole(store: Arc<dyn SnapshotStore>) {
         let sizes = [17, 18, 300, 4 << 10, 8 << 10, 64 << 10];
-        let large = |n: usize, mark| snapshot_of(n as u64 + 1, mark, sizes[n % sizes.len()]);
-        let batch: Vec<_> =
-            (0..60).map(|n| Change { phone: phone(n as u64), expected: None, next: Some(large(n, n as u8)) }).collect();
-        check(&*store, &batch, &[Done; 60]).await;
+        let sized = |n: u8| snapshot_of(u64::from(n) + 1, n, sizes[usize::from(n) % sizes.len()]);
+        let change = |n: u8| Change { phone: phone(n.into()), expected: None, next: Some(sized(n)) };
+        check(&*store, &(0..60).map(change).collect::<Vec<_>>(), &[Done; 60]).await;
         for n in 0..60 {
-            check_load(&*store, n as u64, Some(large(n, n as u8))).await;
+            check_load(&*store, n.into(), Some(sized(n))).await;
         }
         let shrink = Change { phone: phone(5), expected: Some(6), next: Some(snapshot(7, b's')) };
         check(&*store, &[shrink], &[Done]).await;

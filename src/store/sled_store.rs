@@ -299,3 +299,70 @@ impl Drop for Flusher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, sync::mpsc};
+
+    use super::*;
+    use crate::{
+        record::snapshot::{Header, SCHEMA},
+        store::committer::{Committer, CommitterSettings},
+    };
+
+    fn create(number: u64) -> Change {
+        let bytes = Header { schema: SCHEMA, version: 1, forget_at: None }.to_bytes().to_vec();
+        Change { phone: number.try_into().unwrap(), expected: None, next: Some(Snapshot { version: 1, bytes }) }
+    }
+
+    /// A store whose disk fails from now on: `/dev/null` knows no sync.
+    fn broken(durability: Durability) -> (Arc<SledStore>, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = SledSettings { durability, cache_mib: 16, ..SledSettings::at(directory.path()) };
+        let store = SledStore::open(&settings).unwrap();
+        store.shared.engine.write().unwrap().as_mut().unwrap().file = File::open("/dev/null").unwrap();
+        (Arc::new(store), directory)
+    }
+
+    /// security 11: after a failed sync nothing is answered as done, and no load tells what may be lost.
+    #[tokio::test]
+    async fn a_failed_sync_stops_the_store() {
+        let (store, _directory) = broken(Durability::Fsync);
+        let first = create(989_120_000_001);
+        assert!(matches!(store.commit(std::slice::from_ref(&first)).await, Err(StoreFault::Unknown(_))));
+        assert!(matches!(store.failure().await, StoreFault::Unknown(text) if text.contains("sync")));
+        assert!(matches!(store.load(first.phone).await, Err(StoreFault::Refused(_))));
+        assert!(matches!(store.commit(&[create(989_120_000_002)]).await, Err(StoreFault::Refused(_))));
+        assert!(store.scan(None, 1).await.is_err());
+        assert_eq!(store.refusing(), Some("store failed"));
+        assert!(store.close().await.is_err());
+    }
+
+    /// Buffered, the flush fails behind everybody's back; the process is told all the same, without traffic.
+    #[tokio::test]
+    async fn a_failed_background_flush_is_fatal_without_a_further_commit() {
+        let (store, _directory) = broken(Durability::Buffered);
+        let (tell, told) = mpsc::channel();
+        let on_fatal = Box::new(move |fault: &StoreFault| tell.send(fault.clone()).unwrap());
+        let committer = Committer::start(Arc::clone(&store) as _, CommitterSettings::default(), on_fatal).unwrap();
+        assert_eq!(committer.commit(create(989_120_000_001)).await.unwrap(), Committed::Done);
+        let fault = tokio::task::spawn_blocking(move || told.recv()).await.unwrap().unwrap();
+        assert!(matches!(fault, StoreFault::Unknown(_)));
+        assert!(!committer.accepting());
+        assert!(matches!(committer.commit(create(989_120_000_002)).await, Err(StoreFault::Refused(_))));
+        assert!(committer.close().await.is_err());
+    }
+
+    /// What was applied waits for its sync before anyone may see it.
+    #[tokio::test]
+    async fn a_load_in_the_middle_of_a_batch_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SledStore::open(&SledSettings::at(directory.path())).unwrap();
+        let change = create(989_120_000_001);
+        let batch = store.in_flight.begin([change.phone].into_iter());
+        let mut load = store.load(change.phone);
+        assert!(futures_util::poll!(load.as_mut()).is_pending());
+        drop(batch);
+        assert_eq!(load.await.unwrap(), None);
+    }
+}

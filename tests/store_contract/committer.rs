@@ -74,7 +74,10 @@ fn bench(settings: CommitterSettings, panics: bool) -> Bench {
 fn counted() -> (Arc<AtomicUsize>, OnFatal) {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
-    (count, Box::new(move |_| drop(counted.fetch_add(1, Ordering::SeqCst))))
+    let on_fatal: OnFatal = Box::new(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    (count, on_fatal)
 }
 
 impl Bench {

@@ -62,35 +62,22 @@ impl Drop for UntilSettled<'_> {
 
 #[cfg(test)]
 mod tests {
-    use tokio_test_free::poll_once;
+    use futures_util::FutureExt;
 
     use super::*;
-
-    /// No dependency for one poll.
-    mod tokio_test_free {
-        use std::{
-            future::Future,
-            pin::Pin,
-            task::{Context, Waker},
-        };
-
-        pub(super) fn poll_once<F: Future>(future: Pin<&mut F>) -> bool {
-            future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
-        }
-    }
 
     /// security 11: nothing is decided on a state that is not durable yet.
     #[test]
     fn a_load_waits_for_the_flush_of_its_own_number_only() {
-        let (mine, other): (PhoneNumber, PhoneNumber) =
-            (989_123_456_789.try_into().unwrap(), 989_123_456_780.try_into().unwrap());
+        let phone = |n: u64| PhoneNumber::try_from(n).unwrap();
+        let (mine, other) = (phone(989_123_456_789), phone(989_123_456_780));
         let in_flight = InFlight::default();
         let batch = in_flight.begin([mine].into_iter());
-        let mut waits = std::pin::pin!(in_flight.settled(mine));
-        assert!(!poll_once(waits.as_mut()));
-        assert!(poll_once(std::pin::pin!(in_flight.settled(other))));
+        let mut waits = Box::pin(in_flight.settled(mine));
+        assert_eq!(waits.as_mut().now_or_never(), None);
+        assert_eq!(in_flight.settled(other).now_or_never(), Some(()));
         drop(batch);
-        assert!(poll_once(waits));
-        assert!(poll_once(std::pin::pin!(in_flight.settled(mine))));
+        assert_eq!(waits.now_or_never(), Some(()));
+        assert_eq!(in_flight.settled(mine).now_or_never(), Some(()));
     }
 }
