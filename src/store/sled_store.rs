@@ -302,7 +302,7 @@ impl Drop for Flusher {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::File, sync::mpsc};
+    use std::sync::mpsc;
 
     use super::*;
     use crate::{
@@ -315,12 +315,12 @@ mod tests {
         Change { phone: number.try_into().unwrap(), expected: None, next: Some(Snapshot { version: 1, bytes }) }
     }
 
-    /// A store whose disk fails from now on: `/dev/null` knows no sync.
+    /// A store whose disk fails from now on.
     fn broken(durability: Durability) -> (Arc<SledStore>, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let settings = SledSettings { durability, cache_mib: 16, ..SledSettings::at(directory.path()) };
         let store = SledStore::open(&settings).unwrap();
-        store.shared.engine.write().unwrap().as_mut().unwrap().file = File::open("/dev/null").unwrap();
+        store.shared.engine.write().unwrap().as_mut().unwrap().break_sync();
         (Arc::new(store), directory)
     }
 

@@ -217,6 +217,12 @@ impl Engine {
         Ok(())
     }
 
+    /// Every sync fails from now on: `/dev/null` knows none.
+    #[cfg(test)]
+    pub(super) fn break_sync(&mut self) {
+        self.file = File::open("/dev/null").unwrap();
+    }
+
     /// Last flush; returns when the lock is free, so that the next open in this or another process succeeds.
     pub(super) fn close(self) -> Result<(), EngineError> {
         self.make_durable()?;
