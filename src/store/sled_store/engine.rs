@@ -282,7 +282,8 @@ mod tests {
         let present: HashSet<_> =
             fs::read_dir(directory.path().join("blobs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(!present.is_empty(), "sled keeps such leaves elsewhere: this guard has become idle");
-        assert_eq!(*engine.synced_blobs.lock().unwrap(), present);
+        // Not equal: sled removes old ones behind our back.
+        assert!(present.is_subset(&engine.synced_blobs.lock().unwrap()));
     }
 
     #[test]
