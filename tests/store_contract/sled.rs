@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    io::{BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
@@ -10,13 +11,14 @@ use std::{
 
 use otpd::store::{
     Committed, SnapshotStore, StoreFault,
+    committer::{Committer, CommitterSettings},
     sled_store::{Durability, OpenError, SledSettings, SledStore},
 };
 use tempfile::TempDir;
 
 use super::{check, check_load, delete, phone, put, scan_all, snapshot};
 
-/// Names the store for the second process of `a_second_process_is_refused`.
+/// Names the store for the second process that some tests start.
 const PATH_VARIABLE: &str = "OTPD_TEST_STORE_PATH";
 
 pub(crate) fn fresh(durability: Durability) -> (Arc<SledStore>, TempDir) {
@@ -27,6 +29,13 @@ pub(crate) fn fresh(durability: Durability) -> (Arc<SledStore>, TempDir) {
 fn open(directory: &Path, durability: Durability) -> Result<SledStore, OpenError> {
     let path = directory.join("store/db");
     SledStore::open(&SledSettings { durability, cache_mib: 16, free_mib_min: 1, ..SledSettings::at(path) })
+}
+
+/// This test binary once more, for one test alone, on the store at `path`.
+fn myself(test: &str, path: &OsStr) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).env(PATH_VARIABLE, path);
+    command
 }
 
 /// security 11 and 12: what was acknowledged is there after a restart.
@@ -85,15 +94,8 @@ async fn a_second_process_is_refused() {
         let in_use = matches!(open(Path::new(&path), Durability::Fsync), Err(OpenError::InUse));
         std::process::exit(if in_use { IN_USE } else { 1 });
     }
-    let second = |path: &OsStr| {
-        Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "sled::a_second_process_is_refused"])
-            .env(PATH_VARIABLE, path)
-            .stdout(Stdio::null())
-            .status()
-            .unwrap()
-            .code()
-    };
+    let second =
+        |path: &OsStr| myself("sled::a_second_process_is_refused", path).stdout(Stdio::null()).status().unwrap().code();
     let (store, directory) = fresh(Durability::Fsync);
     assert_eq!(second(directory.path().as_os_str()), Some(IN_USE));
     check(&*store, &[put(1, None, 1, b'a')], &[Committed::Done]).await;
@@ -143,4 +145,67 @@ fn a_store_that_cannot_be_opened_says_why() {
     let error = open(directory.path(), Durability::Fsync).unwrap_err();
     assert!(matches!(error, OpenError::Directory(_)));
     assert!(!error.to_string().contains(directory.path().to_str().unwrap()));
+}
+
+/// Numbers that the process to be killed writes, each from version to version.
+const WRITERS: u64 = 16;
+
+/// security 11 and 12: a process that commits is killed with SIGKILL, five times over. Each number is then at the
+/// last version that was acknowledged, or at the next one, whose acknowledgement was under way.
+#[tokio::test]
+async fn a_killed_process_has_lost_nothing_it_acknowledged() {
+    if let Some(path) = std::env::var_os(PATH_VARIABLE) {
+        return write_until_killed(Path::new(&path)).await;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut acknowledged = [0; WRITERS as usize];
+    for round in 0..5 {
+        let mut child = myself("sled::a_killed_process_has_lost_nothing_it_acknowledged", directory.path().as_os_str())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut lines, enough) = (0, 1000 + round * 37);
+        for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+            let mut words = line.split(' ');
+            // What was written before the kill still arrives; the last line may be cut off.
+            if let (Some("acknowledged"), Some(n), Some(version), Some("!")) =
+                (words.next(), words.next(), words.next(), words.next())
+            {
+                acknowledged[n.parse::<usize>().unwrap()] = version.parse::<u64>().unwrap();
+                lines += 1;
+                if lines == enough {
+                    child.kill().unwrap();
+                }
+            }
+        }
+        assert!(!child.wait().unwrap().success());
+        assert!(lines >= enough, "it ended by itself");
+
+        let store = open(directory.path(), Durability::Fsync).unwrap();
+        for (n, last) in (0..).zip(acknowledged) {
+            let stored = store.load(phone(n)).await.unwrap().map_or(0, |snapshot| snapshot.version);
+            assert!(stored == last || stored == last + 1, "acknowledged {last}, found {stored}");
+        }
+        store.close().await.unwrap();
+    }
+}
+
+async fn write_until_killed(directory: &Path) {
+    let store = Arc::new(open(directory, Durability::Fsync).unwrap());
+    let on_fatal = Box::new(|_: &StoreFault| std::process::abort());
+    let committer = Committer::start(Arc::clone(&store) as _, CommitterSettings::default(), on_fatal).unwrap();
+    let writers = (0..WRITERS).map(|n| {
+        let (committer, store) = (&committer, &store);
+        async move {
+            let mut now = store.load(phone(n)).await.unwrap().map(|snapshot| snapshot.version);
+            loop {
+                let next = now.unwrap_or(0) + 1;
+                assert_eq!(committer.commit(put(n, now, next, b'a')).await.unwrap(), Committed::Done);
+                // Straight to the pipe: what the test reads was acknowledged before.
+                std::io::stdout().lock().write_all(format!("acknowledged {n} {next} !\n").as_bytes()).unwrap();
+                now = Some(next);
+            }
+        }
+    });
+    let _never: Vec<()> = futures_util::future::join_all(writers).await;
 }
