@@ -1,7 +1,7 @@
 //! The embedded store: one directory, one process, sled below.
 //!
 //! Owns: the order of check, apply, flush and answer; the free-space guard; fail-stop. What sled itself does
-//! and does not do is the [`engine`]'s business. Never answers a change before it is durable
+//! and does not do is `engine`'s business. Never answers a change before it is durable
 //! (in the sense of [`Durability`]), and never shows one by `load` either.
 
 mod engine;

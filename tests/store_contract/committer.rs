@@ -300,3 +300,29 @@ async fn the_last_handle_closes_the_store() {
     assert_eq!(watched.store.len(), 1);
     assert!(matches!(watched.load(phone(1)).await, Err(StoreFault::Refused(_))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn batches_and_refusals_are_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let settings = CommitterSettings { queue_max: 2, ..CommitterSettings::default() };
+    let bench = metrics::with_local_recorder(&recorder, || bench(settings, false));
+    let mut waiting = Vec::new();
+    for n in 0..3 {
+        waiting.push(bench.commit(put(n, None, 1, b'a')).await);
+    }
+    bench.committer.commit(put(9, None, 1, b'a')).await.unwrap_err();
+    all_done(waiting).await;
+    bench.watched.store.refuse_next(1);
+    bench.committer.commit(put(9, None, 1, b'a')).await.unwrap_err();
+
+    let rendered = recorder.handle().render();
+    for line in [
+        "otpd_commit_batch_size_count 3",
+        "otpd_commit_batch_size_sum 4",
+        "otpd_commit_seconds_count 3",
+        "otpd_commit_refusals_total{reason=\"queue_full\"} 1",
+        "otpd_commit_refusals_total{reason=\"store\"} 1",
+    ] {
+        assert!(rendered.lines().any(|rendered| rendered == line), "{line} is not in\n{rendered}");
+    }
+}

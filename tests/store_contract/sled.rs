@@ -148,7 +148,7 @@ fn a_store_that_cannot_be_opened_says_why() {
 }
 
 /// Numbers that the process to be killed writes, each from version to version.
-const WRITERS: u64 = 16;
+const WRITERS: usize = 16;
 
 /// security 11 and 12: a process that commits is killed with SIGKILL, five times over. Each number is then at the
 /// last version that was acknowledged, or at the next one, whose acknowledgement was under way.
@@ -158,7 +158,7 @@ async fn a_killed_process_has_lost_nothing_it_acknowledged() {
         return write_until_killed(Path::new(&path)).await;
     }
     let directory = tempfile::tempdir().unwrap();
-    let mut acknowledged = [0; WRITERS as usize];
+    let mut acknowledged = [0; WRITERS];
     for round in 0..5 {
         let mut child = myself("sled::a_killed_process_has_lost_nothing_it_acknowledged", directory.path().as_os_str())
             .stdout(Stdio::piped())
@@ -194,7 +194,7 @@ async fn write_until_killed(directory: &Path) {
     let store = Arc::new(open(directory, Durability::Fsync).unwrap());
     let on_fatal = Box::new(|_: &StoreFault| std::process::abort());
     let committer = Committer::start(Arc::clone(&store) as _, CommitterSettings::default(), on_fatal).unwrap();
-    let writers = (0..WRITERS).map(|n| {
+    let writers = (0..).take(WRITERS).map(|n| {
         let (committer, store) = (&committer, &store);
         async move {
             let mut now = store.load(phone(n)).await.unwrap().map(|snapshot| snapshot.version);
