@@ -147,8 +147,8 @@ impl Sender {
         }
     }
 
-    /// Sends `sms`, with at most one retry, in at most [`SenderSettings::longest_send`]. `permit` must come from this sender's [`reserve`](Self::reserve) and
-    /// is given back at the end.
+    /// Sends `sms`, with at most one retry, in at most [`SenderSettings::longest_send`]. `permit` must come
+    /// from this sender's [`reserve`](Self::reserve) and is given back at the end.
     ///
     /// Dropping the future midway leaves an unknown outcome that nobody reports: run it in a task of its own
     /// where a client's hang-up would drop it.

@@ -1,7 +1,7 @@
 //! Twilio Programmable Messaging: one form post per message (`providers.md` section 1).
 //!
-//! Owns the request and what a broken connection means. What an answer means is [`verdict`]'s, what a
-//! setting may be is [`settings`]'s. Never repeats a request: Twilio has no key to drop duplicates by.
+//! Owns the request and what a broken connection means. What an answer means is `verdict`'s, what a
+//! setting may be is `settings`'s. Never repeats a request: Twilio has no key to drop duplicates by.
 
 mod settings;
 mod verdict;
