@@ -3,6 +3,13 @@
 //! Owns: everything a provider's wire knows. Never touches a record: what a send came to is told to the
 //! number's actor as a command by `service`.
 
+pub mod console;
+pub mod segments;
+pub mod sender;
+pub mod simulated;
+pub mod text;
+pub mod twilio;
+
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
@@ -63,6 +70,61 @@ pub enum SendClass {
     UnknownOutcome,
 }
 
+impl SendClass {
+    /// Every class, in the order of declaration.
+    pub const ALL: [Self; 13] = [
+        Self::InvalidNumber,
+        Self::Landline,
+        Self::Unroutable,
+        Self::OptedOut,
+        Self::UnverifiedRecipient,
+        Self::RegionDenied,
+        Self::FraudBlocked,
+        Self::Throttled,
+        Self::AuthFailed,
+        Self::InsufficientCredit,
+        Self::BadConfig,
+        Self::ProviderDown,
+        Self::UnknownOutcome,
+    ];
+
+    /// The class in metrics, audit events and answers.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::InvalidNumber => "invalid_number",
+            Self::Landline => "landline",
+            Self::Unroutable => "unroutable",
+            Self::OptedOut => "opted_out",
+            Self::UnverifiedRecipient => "unverified_recipient",
+            Self::RegionDenied => "region_denied",
+            Self::FraudBlocked => "fraud_blocked",
+            Self::Throttled => "throttled",
+            Self::AuthFailed => "auth_failed",
+            Self::InsufficientCredit => "insufficient_credit",
+            Self::BadConfig => "bad_config",
+            Self::ProviderDown => "provider_down",
+            Self::UnknownOutcome => "unknown_outcome",
+        }
+    }
+
+    /// True if the same provider may be asked once more: it certainly sent nothing and the cause may
+    /// pass. Never for an unknown outcome: without a dedupe key a second try can be a second SMS.
+    pub const fn retryable(self) -> bool {
+        matches!(self, Self::Throttled | Self::ProviderDown)
+    }
+
+    /// True if the fault is the number's own: the send stays spent, or a dead number would be free to
+    /// hammer with.
+    pub const fn number_at_fault(self) -> bool {
+        matches!(self, Self::InvalidNumber | Self::Landline | Self::Unroutable | Self::OptedOut)
+    }
+
+    /// True if certainly nothing was sent.
+    pub const fn certain(self) -> bool {
+        !matches!(self, Self::UnknownOutcome)
+    }
+}
+
 /// A send that did not succeed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{class:?}: {detail}")]
@@ -75,9 +137,33 @@ pub struct SendError {
     pub retry_after: Option<Duration>,
 }
 
-/// A way to send SMS.
+impl SendError {
+    /// An error without a wait asked for.
+    pub fn new(class: SendClass, detail: impl Into<String>) -> Self {
+        Self { class, detail: detail.into(), retry_after: None }
+    }
+}
+
+/// A setting of this layer that cannot be used; start-up stops with it. Names the setting and what is
+/// asked of it, never the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("sms setting {setting}: {reason}")]
+pub struct SettingError {
+    /// The setting, as in `twilio.from` or `text.templates.fa`.
+    pub setting: String,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+impl SettingError {
+    fn new(setting: impl Into<String>, reason: &'static str) -> Self {
+        Self { setting: setting.into(), reason }
+    }
+}
+
+/// A way to send SMS. `Debug` shows nothing secret.
 #[async_trait]
-pub trait Gateway: Send + Sync + 'static {
+pub trait Gateway: fmt::Debug + Send + Sync + 'static {
     /// The name in configuration, metrics and answers: `console`, `simulated`, `twilio`.
     fn name(&self) -> &'static str;
 
@@ -86,4 +172,61 @@ pub trait Gateway: Send + Sync + 'static {
 
     /// One try. Time limits per try are the adapter's own; retries are not.
     async fn send(&self, sms: &Sms) -> Result<Accepted, SendError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// security 44 and `providers.md` section 0: the whole table of what a class allows.
+    #[test]
+    fn classes_and_what_they_allow() {
+        use SendClass as C;
+        // (class, may be tried again, the number's fault, certainly not sent)
+        let table = [
+            (C::InvalidNumber, false, true, true),
+            (C::Landline, false, true, true),
+            (C::Unroutable, false, true, true),
+            (C::OptedOut, false, true, true),
+            (C::UnverifiedRecipient, false, false, true),
+            (C::RegionDenied, false, false, true),
+            (C::FraudBlocked, false, false, true),
+            (C::Throttled, true, false, true),
+            (C::AuthFailed, false, false, true),
+            (C::InsufficientCredit, false, false, true),
+            (C::BadConfig, false, false, true),
+            (C::ProviderDown, true, false, true),
+            (C::UnknownOutcome, false, false, false),
+        ];
+        assert_eq!(table.map(|row| row.0), C::ALL);
+        for (class, retryable, at_fault, certain) in table {
+            assert_eq!(
+                (class.retryable(), class.number_at_fault(), class.certain()),
+                (retryable, at_fault, certain),
+                "{class:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn labels_are_the_class_names_in_snake_case() {
+        for class in SendClass::ALL {
+            let mut snake = String::new();
+            for letter in format!("{class:?}").chars() {
+                if letter.is_ascii_uppercase() && !snake.is_empty() {
+                    snake.push('_');
+                }
+                snake.push(letter.to_ascii_lowercase());
+            }
+            assert_eq!(class.label(), snake);
+        }
+    }
+
+    /// security 118: a message never shows its number or text.
+    #[test]
+    fn debug_of_a_message_hides_number_and_text() {
+        let to = PhoneNumber::from_e164("+989123456789").unwrap();
+        let shown = format!("{:?}", Sms { to, text: "123456 is your code".to_owned(), valid_s: 120 });
+        assert!(!shown.contains("123456") && !shown.contains("9123456789"), "{shown}");
+    }
 }

@@ -1,0 +1,230 @@
+//! What an answer of Twilio means: pure, from status and body to an outcome.
+//!
+//! security 111: success is read from the body, never from the status alone. Never quotes the body in
+//! an error, because Twilio repeats the number in its messages.
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+
+use crate::sms::{Accepted, SendClass, SendError};
+
+/// The members that matter of a message or of an error; whatever else stands there is ignored.
+#[derive(Deserialize)]
+struct Answer {
+    /// A message's id.
+    sid: Option<String>,
+    /// A message's state; in an error the HTTP status, a number.
+    status: Option<Status>,
+    /// Why a message failed.
+    error_code: Option<u32>,
+    /// An error's code.
+    code: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Status {
+    Message(String),
+    Http(u16),
+}
+
+/// Longest id taken as one; real ones have 34 letters.
+const SID_LEN_MAX: usize = 64;
+
+/// Judges an answer. `body` is `None` if it could not be read to its end within the limits.
+pub(super) fn judge(status: StatusCode, body: Option<&[u8]>) -> Result<Accepted, SendError> {
+    let answer: Option<Answer> = body.and_then(|body| serde_json::from_slice(body).ok());
+    if status.is_success() {
+        return taken(answer);
+    }
+    match answer.and_then(|answer| answer.code) {
+        Some(code) => Err(refusal(code, by_status(status.as_u16()))),
+        None => Err(SendError::new(by_status(status.as_u16()), format!("twilio http {}", status.as_u16()))),
+    }
+}
+
+/// A 2xx answer: the message was taken only if it has an id, no error, and a state that is not an end.
+fn taken(answer: Option<Answer>) -> Result<Accepted, SendError> {
+    let Some(answer) = answer else {
+        return Err(SendError::new(SendClass::UnknownOutcome, "twilio unreadable success"));
+    };
+    if let Some(code) = answer.error_code.or(answer.code) {
+        let by_status = match answer.status {
+            Some(Status::Http(status)) if status >= 400 => by_status(status),
+            Some(Status::Http(_) | Status::Message(_)) | None => SendClass::UnknownOutcome,
+        };
+        return Err(refusal(code, by_status));
+    }
+    if let Some(Status::Message(state)) = &answer.status
+        && matches!(state.as_str(), "failed" | "undelivered" | "canceled")
+    {
+        return Err(SendError::new(SendClass::ProviderDown, "twilio message failed"));
+    }
+    match answer.sid {
+        Some(sid) if is_sid(&sid) => Ok(Accepted { provider_id: Some(sid) }),
+        Some(_) | None => Err(SendError::new(SendClass::UnknownOutcome, "twilio success without sid")),
+    }
+}
+
+fn is_sid(sid: &str) -> bool {
+    (1..=SID_LEN_MAX).contains(&sid.len()) && sid.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn refusal(code: u32, otherwise: SendClass) -> SendError {
+    SendError::new(by_code(code).unwrap_or(otherwise), format!("twilio {code}"))
+}
+
+/// The table of `providers.md` section 1: codes of the answer, then codes that also come in reports.
+fn by_code(code: u32) -> Option<SendClass> {
+    let class = match code {
+        21211 => SendClass::InvalidNumber,
+        21614 => SendClass::Landline,
+        21612 => SendClass::Unroutable,
+        21408 => SendClass::RegionDenied,
+        21608 => SendClass::UnverifiedRecipient,
+        21610 => SendClass::OptedOut,
+        21212 | 21606 | 21609 | 20404 => SendClass::BadConfig,
+        21611 | 20429 => SendClass::Throttled,
+        // A suspended account is also how an empty balance shows: there is no code of its own for that.
+        20003 | 20005 | 20008 | 10001 | 30002 => SendClass::AuthFailed,
+
+        30001 => SendClass::Throttled,
+        30003 => SendClass::Unroutable,
+        30005 => SendClass::InvalidNumber,
+        30006 => SendClass::Landline,
+        30007 | 30450 | 30453 => SendClass::FraudBlocked,
+        30034 => SendClass::BadConfig,
+        _ => return None,
+    };
+    Some(class)
+}
+
+/// An answer without a known code. All but success and 1xx say that the message was not taken.
+fn by_status(status: u16) -> SendClass {
+    match status {
+        401 | 403 => SendClass::AuthFailed,
+        402 => SendClass::InsufficientCredit,
+        429 => SendClass::Throttled,
+        // The server did not get the whole request.
+        408 => SendClass::ProviderDown,
+        // A redirect is not followed, so the message stayed here.
+        300..=499 => SendClass::BadConfig,
+        500.. => SendClass::ProviderDown,
+        _ => SendClass::UnknownOutcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SID: &str = "SM0123456789abcdef0123456789abcdef";
+
+    fn class(status: u16, body: &str) -> (SendClass, String) {
+        let status = StatusCode::from_u16(status).unwrap();
+        let error = judge(status, Some(body.as_bytes())).unwrap_err();
+        (error.class, error.detail)
+    }
+
+    #[test]
+    fn a_message_with_an_id_and_no_error_is_taken() {
+        for status in [200, 201] {
+            let body = format!(r#"{{"sid":"{SID}","status":"queued","error_code":null,"num_segments":"1"}}"#);
+            let accepted = judge(StatusCode::from_u16(status).unwrap(), Some(body.as_bytes())).unwrap();
+            assert_eq!(accepted.provider_id.as_deref(), Some(SID));
+        }
+    }
+
+    /// security 111: a success in the status alone is none.
+    #[test]
+    fn successes_that_are_none() {
+        use SendClass::{InvalidNumber, ProviderDown, RegionDenied, Throttled, UnknownOutcome};
+        let table = [
+            ("", UnknownOutcome, "twilio unreadable success"),
+            ("<html>hello</html>", UnknownOutcome, "twilio unreadable success"),
+            (r#"{"sid":"SM01"#, UnknownOutcome, "twilio unreadable success"),
+            ("[]", UnknownOutcome, "twilio unreadable success"),
+            ("{}", UnknownOutcome, "twilio success without sid"),
+            (r#"{"sid":""}"#, UnknownOutcome, "twilio success without sid"),
+            (r#"{"sid":null,"status":"queued"}"#, UnknownOutcome, "twilio success without sid"),
+            (r#"{"sid":"SM1\r\nX: 1"}"#, UnknownOutcome, "twilio success without sid"),
+            (r#"{"sid":"SM1","status":"failed","error_code":21211}"#, InvalidNumber, "twilio 21211"),
+            (r#"{"sid":"SM1","status":"queued","error_code":99999}"#, UnknownOutcome, "twilio 99999"),
+            (r#"{"sid":"SM1","status":"failed","error_code":null}"#, ProviderDown, "twilio message failed"),
+            (r#"{"code":21408,"message":"no","status":400}"#, RegionDenied, "twilio 21408"),
+            (r#"{"code":99999,"message":"no","status":429}"#, Throttled, "twilio 99999"),
+        ];
+        for (body, expected, detail) in table {
+            assert_eq!(class(200, body), (expected, detail.to_owned()), "{body}");
+            assert_eq!(class(201, body), (expected, detail.to_owned()), "{body}");
+        }
+    }
+
+    /// Every code of `providers.md` section 1.
+    #[test]
+    fn codes_and_their_classes() {
+        use SendClass as C;
+        let table = [
+            (400, 21211, C::InvalidNumber),
+            (400, 21614, C::Landline),
+            (400, 21612, C::Unroutable),
+            (400, 21408, C::RegionDenied),
+            (400, 21608, C::UnverifiedRecipient),
+            (400, 21610, C::OptedOut),
+            (400, 21212, C::BadConfig),
+            (400, 21606, C::BadConfig),
+            (400, 21609, C::BadConfig),
+            (404, 20404, C::BadConfig),
+            (429, 21611, C::Throttled),
+            (429, 20429, C::Throttled),
+            (401, 20003, C::AuthFailed),
+            (403, 20005, C::AuthFailed),
+            (403, 20008, C::AuthFailed),
+            (400, 10001, C::AuthFailed),
+            (400, 30002, C::AuthFailed),
+            (400, 30001, C::Throttled),
+            (400, 30003, C::Unroutable),
+            (400, 30005, C::InvalidNumber),
+            (400, 30006, C::Landline),
+            (400, 30007, C::FraudBlocked),
+            (400, 30034, C::BadConfig),
+            (400, 30450, C::FraudBlocked),
+            (400, 30453, C::FraudBlocked),
+        ];
+        for (status, code, expected) in table {
+            let body = format!(r#"{{"code":{code},"message":"+989123456789 secret","status":{status}}}"#);
+            assert_eq!(class(status, &body), (expected, format!("twilio {code}")));
+        }
+    }
+
+    #[test]
+    fn unknown_codes_and_unreadable_refusals_go_by_status() {
+        use SendClass as C;
+        let table = [
+            (301, C::BadConfig),
+            (307, C::BadConfig),
+            (400, C::BadConfig),
+            (401, C::AuthFailed),
+            (402, C::InsufficientCredit),
+            (403, C::AuthFailed),
+            (404, C::BadConfig),
+            (408, C::ProviderDown),
+            (429, C::Throttled),
+            (500, C::ProviderDown),
+            (503, C::ProviderDown),
+        ];
+        for (status, expected) in table {
+            let unknown = format!(r#"{{"code":99999,"message":"no","status":{status}}}"#);
+            assert_eq!(class(status, &unknown), (expected, "twilio 99999".to_owned()));
+            assert_eq!(class(status, "<html>+989123456789"), (expected, format!("twilio http {status}")));
+            let cut = judge(StatusCode::from_u16(status).unwrap(), None).unwrap_err();
+            assert_eq!(cut.class, expected, "a refusal whose body breaks off is still one");
+        }
+    }
+
+    #[test]
+    fn a_success_whose_body_breaks_off_is_unknown() {
+        let error = judge(StatusCode::CREATED, None).unwrap_err();
+        assert_eq!(error.class, SendClass::UnknownOutcome);
+    }
+}
