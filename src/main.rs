@@ -1,1 +1,3 @@
+//! The `otpd` command.
+
 fn main() {}
