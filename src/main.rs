@@ -1,2 +1,3 @@
-//! The otpd binary.
+//! The `otpd` command.
+
 fn main() {}

@@ -1,0 +1,186 @@
+//! Settings: from three layers of text to one checked, typed tree.
+//!
+//! `config.toml` (compiled in) names every key and its default; the file of the command line and `OTPD__SECTION__KEY`
+//! variables change them. Then each section reads its keys with type and range, and the rules that span keys are
+//! checked. All that is wrong is reported at once, by key or variable, with what is allowed.
+//!
+//! Owns: names, ranges and defaults of settings, and reading the environment. Never travels inward: `app` turns these
+//! sections into the small settings structs of the parts. Never shows a secret, nor an offending value.
+
+mod layers;
+mod policy;
+mod reader;
+mod rules;
+mod server;
+mod sms;
+mod storage;
+
+use std::{fmt, path::Path};
+
+use self::{layers::Layers, reader::Reader};
+pub use self::{
+    policy::{Api, Codes, Dev, Limits, Token},
+    reader::KeyInfo,
+    server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
+    sms::{GatewayKind, Simulated, Sms, Twilio},
+    storage::{Durability, Phone, Store, Validation},
+};
+
+/// The compiled-in defaults, which are also the reference of every setting.
+pub const DEFAULTS: &str = include_str!("../../config.toml");
+
+/// What every variable of ours begins with. The second underscore keeps clear of what Kubernetes sets for a service
+/// that is called `otpd` (`OTPD_SERVICE_HOST`, `OTPD_PORT`).
+pub const VARIABLE_PREFIX: &str = "OTPD__";
+
+/// Everything that can be set, checked. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `[server]`: the clients' door.
+    pub server: Server,
+    /// `[ops]`: the operators' door.
+    pub ops: Ops,
+    /// `[log]`.
+    pub log: Log,
+    /// `[store]`.
+    pub store: Store,
+    /// `[phone]`: numbers and their actors.
+    pub phone: Phone,
+    /// `[codes]`: the policy of `/v1`.
+    pub codes: Codes,
+    /// `[limits]`: what stands above every door.
+    pub limits: Limits,
+    /// `[token]`.
+    pub token: Token,
+    /// `[api]`: who may call.
+    pub api: Api,
+    /// `[sms]`: who sends, and what.
+    pub sms: Sms,
+    /// `[dev]`: switches that are refused in earnest.
+    pub dev: Dev,
+    printable: String,
+}
+
+impl Settings {
+    /// Reads the layers (defaults, then `file`, then the `OTPD__` variables of `environment`) and checks them.
+    ///
+    /// # Errors
+    /// Everything that is wrong, together: see [`SettingsError::problems`].
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsError> {
+        let mut layers = Layers::defaults();
+        if let Some(path) = file {
+            layers.add_file(path);
+        }
+        layers.add_environment(environment);
+        Self::check(layers)
+    }
+
+    /// The compiled-in defaults alone.
+    #[expect(clippy::expect_used, reason = "config.toml is compiled in, and tests/settings.rs loads it")]
+    #[must_use]
+    pub fn defaults() -> Self {
+        Self::load(None, []).expect("the compiled-in defaults are valid")
+    }
+
+    /// What is in force, as TOML: one dotted key per line with the layer it came from; a secret only as set or not.
+    /// As loaded: later changes of the fields do not show.
+    #[must_use]
+    pub fn printable(&self) -> &str {
+        &self.printable
+    }
+
+    /// What an operator should be told at start although it is allowed, one sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        rules::warnings(self)
+    }
+
+    /// Every key that the code reads, with what it allows: `tests/settings.rs` holds config.toml against it.
+    #[must_use]
+    pub fn keys() -> Vec<KeyInfo> {
+        let layers = Layers::defaults();
+        let mut reader = Reader::new(&layers);
+        Self::read(&mut reader, String::new());
+        reader.finish().0
+    }
+
+    fn check(layers: Layers) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(&layers);
+        let settings = Self::read(&mut reader, layers.printable());
+        let (_, found) = reader.finish();
+        let mut problems = layers.into_problems();
+        problems.extend(found);
+        if problems.is_empty() {
+            // Only on sound values: a rule over a stand-in would report what nobody wrote.
+            problems = rules::broken(&settings);
+        }
+        if problems.is_empty() { Ok(settings) } else { Err(SettingsError { problems }) }
+    }
+
+    fn read(reader: &mut Reader<'_>, printable: String) -> Self {
+        Self {
+            server: Server::read(reader),
+            ops: Ops::read(reader),
+            log: Log::read(reader),
+            store: Store::read(reader),
+            phone: Phone::read(reader),
+            codes: Codes::read(reader),
+            limits: Limits::read(reader),
+            token: Token::read(reader),
+            api: Api::read(reader),
+            sms: Sms::read(reader),
+            dev: Dev::read(reader),
+            printable,
+        }
+    }
+}
+
+/// The process's variables that are ours; the only place that reads the environment. What is not UTF-8 comes with
+/// replacement characters, which no setting accepts.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: the key, or the variable that set it.
+    pub place: String,
+    /// What is allowed. Never the offending text, which may be a secret in the wrong place.
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.text)
+    }
+}
+
+/// The settings cannot be used: everything that is wrong with them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsError {
+    problems: Vec<Problem>,
+}
+
+impl SettingsError {
+    /// What is wrong, in the order of the layers, then of the keys.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("settings cannot be used:")?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for SettingsError {}

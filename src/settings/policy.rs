@@ -1,0 +1,156 @@
+//! `[codes]`, `[limits]`, `[token]`, `[api]`, `[dev]`: what a code, a number, a token and a caller may do.
+
+use std::time::Duration;
+
+use super::{reader::Reader, server::is_authority};
+
+/// `[codes]`: the policy of `/v1`.
+#[derive(Debug, Clone)]
+pub struct Codes {
+    /// Digits of a code, 4 to 10.
+    pub digits: u8,
+    /// Fewer than six digits are meant.
+    pub weak: bool,
+    /// Life of a code.
+    pub ttl: Duration,
+    /// Wrong checks that end a code.
+    pub attempts: u8,
+    /// Waiting time before each resend.
+    pub resend_after: Vec<Duration>,
+    /// No new code for a number this soon after its last message.
+    pub cooldown: Duration,
+}
+
+impl Codes {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            digits: r.number("codes.digits", 4..=10),
+            weak: r.flag("codes.weak"),
+            ttl: r.seconds("codes.ttl_s", 60..=600),
+            attempts: r.number("codes.attempts", 3..=10),
+            resend_after: r.seconds_list("codes.resend_after_s", 1..=3_600, 1..=10),
+            cooldown: r.seconds("codes.cooldown_s", 0..=3_600),
+        }
+    }
+}
+
+/// `[limits]`: what stands above every door.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Calls of one client address per minute; 0: no limit.
+    pub ip_per_minute: u32,
+    /// Leading bits of an IPv6 address that are one client.
+    pub ipv6_prefix: u8,
+    /// Client addresses remembered at once.
+    pub ip_entries_max: usize,
+    /// Messages per number and window.
+    pub sends_per_window: u32,
+    /// Length of that window.
+    pub send_window: Duration,
+    /// Messages per number and day.
+    pub sends_per_day: u32,
+    /// Messages per number and day from one client address.
+    pub sends_per_day_per_ip: u32,
+    /// Wrong codes in a row without a wait.
+    pub guess_free: u32,
+    /// First wait.
+    pub guess_delay: Duration,
+    /// Longest wait.
+    pub guess_delay_max: Duration,
+    /// Wrong codes in a row that end checks by number.
+    pub guess_stop: u32,
+}
+
+impl Limits {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            ip_per_minute: r.number("limits.ip_per_minute", 0..=1_000_000),
+            ipv6_prefix: r.number("limits.ipv6_prefix", 48..=64),
+            ip_entries_max: r.number("limits.ip_entries_max", 1_000..=10_000_000),
+            sends_per_window: r.number("limits.sends_per_window", 1..=100),
+            send_window: r.seconds("limits.send_window_s", 10..=86_400),
+            sends_per_day: r.number("limits.sends_per_day", 1..=1_000),
+            sends_per_day_per_ip: r.number("limits.sends_per_day_per_ip", 1..=1_000),
+            guess_free: r.number("limits.guess_free", 0..=20),
+            guess_delay: r.seconds("limits.guess_delay_s", 1..=3_600),
+            guess_delay_max: r.seconds("limits.guess_delay_max_s", 1..=86_400),
+            guess_stop: r.number("limits.guess_stop", 6..=100),
+        }
+    }
+}
+
+/// `[token]`.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// Signature algorithm by its JOSE name; one that `token::Algorithm` knows.
+    pub algorithm: &'static str,
+    /// `aud` of access tokens; `None`: the public URL.
+    pub audience: Option<String>,
+    /// Life of an access token.
+    pub access_ttl: Duration,
+    /// Life of a session from its sign-in.
+    pub session_ttl: Duration,
+    /// How long a used refresh token answers again.
+    pub refresh_grace: Duration,
+    /// Life of a receipt.
+    pub receipt_ttl: Duration,
+    /// Tolerated difference of clocks.
+    pub leeway: Duration,
+    /// How old the sign-in may be for a change of number.
+    pub fresh_login: Duration,
+}
+
+impl Token {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            algorithm: r.word("token.algorithm", &["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"]),
+            audience: r.optional("token.audience"),
+            access_ttl: r.seconds("token.access_ttl_s", 60..=86_400),
+            session_ttl: r.seconds("token.session_ttl_s", 300..=31_536_000),
+            refresh_grace: r.seconds("token.refresh_grace_s", 0..=60),
+            receipt_ttl: r.seconds("token.receipt_ttl_s", 10..=600),
+            leeway: r.seconds("token.leeway_s", 0..=60),
+            fresh_login: r.seconds("token.fresh_login_s", 60..=3_600),
+        }
+    }
+}
+
+/// `[api]`: who may call.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// Refuse callers without an API key.
+    pub require_key: bool,
+    /// Origins whose pages may call us (CORS), lower case.
+    pub cors_origins: Vec<String>,
+}
+
+impl Api {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            require_key: r.flag("api.require_key"),
+            cors_origins: r.list(
+                "api.cors_origins",
+                "an origin, as in https://app.example.com (no *, no path)",
+                origin,
+            ),
+        }
+    }
+}
+
+fn origin(text: &str) -> Option<String> {
+    let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    is_authority(authority).then(|| text.to_ascii_lowercase())
+}
+
+/// `[dev]`: switches that are refused in earnest.
+#[derive(Debug, Clone)]
+pub struct Dev {
+    /// Show codes in answers.
+    pub show_codes: bool,
+}
+
+impl Dev {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        Self { show_codes: r.flag("dev.show_codes") }
+    }
+}

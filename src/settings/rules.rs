@@ -1,0 +1,120 @@
+//! Rules that span keys: what is refused, and what is allowed but worth a warning at start.
+
+use std::time::Duration;
+
+use super::{Durability, GatewayKind, Problem, Settings};
+
+/// The rules that these settings break; each value alone is sound.
+pub(super) fn broken(s: &Settings) -> Vec<Problem> {
+    let rules = [
+        (
+            s.codes.digits >= 6 || s.codes.weak,
+            "codes.digits",
+            "must be 6 or more unless codes.weak = true says that weak codes are meant",
+        ),
+        (
+            !(s.dev.show_codes && s.sms.gateway.is_real()),
+            "dev.show_codes",
+            "must be false beside a gateway that really sends",
+        ),
+        (
+            s.server.listen.port() == 0 || s.server.listen != s.ops.listen,
+            "ops.listen",
+            "must differ from server.listen: metrics are not for clients",
+        ),
+        (
+            s.server.request_timeout > s.sms.send_deadline,
+            "server.request_timeout_ms",
+            "must be longer than sms.send_deadline_ms, or clients see our time-out instead of the provider's",
+        ),
+        (
+            s.sms.send_deadline > longest_send(s),
+            "sms.send_deadline_ms",
+            "must be longer than two tries (sms.attempt_timeout_ms) and the longest wait between them",
+        ),
+        (
+            s.phone.call_timeout > s.store.commit_timeout,
+            "phone.call_timeout_ms",
+            "must be longer than store.commit_timeout_ms, or every slow commit becomes an unknown outcome",
+        ),
+        (s.phone.actors_hard_max >= s.phone.actors_max, "phone.actors_hard_max", "must not be below phone.actors_max"),
+        (
+            s.server.connections_per_ip_max <= s.server.connections_max,
+            "server.connections_per_ip_max",
+            "must not be above server.connections_max",
+        ),
+        (
+            s.limits.sends_per_day_per_ip <= s.limits.sends_per_day,
+            "limits.sends_per_day_per_ip",
+            "must not be above limits.sends_per_day",
+        ),
+        (
+            s.limits.guess_delay_max >= s.limits.guess_delay,
+            "limits.guess_delay_max_s",
+            "must not be below limits.guess_delay_s",
+        ),
+        (s.limits.guess_stop > s.limits.guess_free, "limits.guess_stop", "must be above limits.guess_free"),
+        (
+            s.token.session_ttl >= s.token.access_ttl,
+            "token.session_ttl_s",
+            "must not be shorter than token.access_ttl_s",
+        ),
+        (
+            s.sms.attempt_timeout >= s.sms.twilio.timeout,
+            "sms.attempt_timeout_ms",
+            "must not be shorter than sms.twilio.timeout_ms, which knows what a time-out means",
+        ),
+        (
+            s.sms.twilio.connect_timeout <= s.sms.twilio.timeout,
+            "sms.twilio.connect_timeout_ms",
+            "must not be longer than sms.twilio.timeout_ms",
+        ),
+        (listed(s.sms.webotp_host.as_ref(), &s.sms.webotp_hosts), "sms.webotp_host", "must be in sms.webotp_hosts"),
+        (listed(s.sms.app_hash.as_ref(), &s.sms.app_hashes), "sms.app_hash", "must be in sms.app_hashes"),
+    ];
+    let spanning = rules.into_iter().filter(|(holds, ..)| !holds);
+    let twilio = missing_credentials(s).into_iter().map(|key| (false, key, "must be set for sms.gateway = \"twilio\""));
+    spanning.chain(twilio).map(|(_, key, text)| Problem { place: key.to_owned(), text: text.to_owned() }).collect()
+}
+
+/// Two tries, and between them the drawn pause (at most one and a half of it) or what the provider asked for.
+fn longest_send(s: &Settings) -> Duration {
+    s.sms.attempt_timeout * 2 + (s.sms.retry_backoff * 3 / 2).max(s.sms.retry_after_max)
+}
+
+fn listed(one: Option<&String>, all: &[String]) -> bool {
+    one.is_none_or(|one| all.contains(one))
+}
+
+fn missing_credentials(s: &Settings) -> Vec<&'static str> {
+    let twilio = &s.sms.twilio;
+    let needed = [
+        ("sms.twilio.base_url", !twilio.base_url.is_empty()),
+        ("sms.twilio.account_sid", twilio.account_sid.is_some()),
+        ("sms.twilio.auth_token", twilio.auth_token.is_some()),
+        ("sms.twilio.from", twilio.from.is_some() || twilio.messaging_service_sid.is_some()),
+    ];
+    match s.sms.gateway {
+        GatewayKind::Console | GatewayKind::Simulated => Vec::new(),
+        GatewayKind::Twilio => needed.into_iter().filter(|(_, set)| !set).map(|(key, _)| key).collect(),
+    }
+}
+
+/// What is allowed but should not go unnoticed.
+pub(super) fn warnings(s: &Settings) -> Vec<String> {
+    let notes = [
+        (s.codes.digits < 6, "codes.digits: fewer than six digits are easy to guess"),
+        (s.dev.show_codes, "dev.show_codes: answers show codes; anyone can sign in as anyone"),
+        (
+            s.sms.gateway == GatewayKind::Console && !s.server.listen.ip().is_loopback(),
+            "sms.gateway: codes are printed to the console while other machines can connect",
+        ),
+        (
+            s.store.durability == Durability::Buffered,
+            "store.durability: a crash of the machine may forget the last 100 ms of acknowledged changes",
+        ),
+        (!s.ops.listen.ip().is_loopback(), "ops.listen: metrics and health can be reached from other machines"),
+        (s.limits.ip_per_minute == 0, "limits.ip_per_minute: no limit per client address"),
+    ];
+    notes.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned()).collect()
+}

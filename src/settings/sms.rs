@@ -1,0 +1,168 @@
+//! `[sms]` and its providers: who sends, how patiently, and the texts.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use secrecy::SecretString;
+
+use super::{
+    reader::Reader,
+    server::{BASE_URL, is_base_url, is_host},
+};
+
+/// Who sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatewayKind {
+    /// Prints to standard output.
+    Console,
+    /// Sends nothing; can be slow or fail.
+    Simulated,
+    /// Twilio Programmable Messaging.
+    Twilio,
+}
+
+impl GatewayKind {
+    /// True if messages leave this machine.
+    #[must_use]
+    pub fn is_real(self) -> bool {
+        match self {
+            Self::Console | Self::Simulated => false,
+            Self::Twilio => true,
+        }
+    }
+}
+
+/// `[sms]`. What a text may hold is checked where texts are made.
+#[derive(Debug, Clone)]
+pub struct Sms {
+    /// Who sends.
+    pub gateway: GatewayKind,
+    /// Name in the messages.
+    pub app_name: String,
+    /// Language when the client's is not there.
+    pub default_locale: String,
+    /// Parts a message may be billed as.
+    pub parts_max: usize,
+    /// Hosts for WebOTP.
+    pub webotp_hosts: Vec<String>,
+    /// The host when a client names none.
+    pub webotp_host: Option<String>,
+    /// Hashes of Android apps.
+    pub app_hashes: Vec<String>,
+    /// The hash when a client names none.
+    pub app_hash: Option<String>,
+    /// Sends open at once.
+    pub inflight_max: usize,
+    /// Time for one try.
+    pub attempt_timeout: Duration,
+    /// Pause before the one retry.
+    pub retry_backoff: Duration,
+    /// Longest wait that a provider may ask for.
+    pub retry_after_max: Duration,
+    /// After this a send without a result counts as lost.
+    pub send_deadline: Duration,
+    /// Text of a code by language tag, as the operator wrote it.
+    pub templates: BTreeMap<String, String>,
+    /// Text for the old number of a moved account, by language tag.
+    pub phone_changed: BTreeMap<String, String>,
+    /// `[sms.twilio]`.
+    pub twilio: Twilio,
+    /// `[sms.simulated]`.
+    pub simulated: Simulated,
+}
+
+/// `[sms.twilio]`.
+#[derive(Debug, Clone)]
+pub struct Twilio {
+    /// Where the API is, without final slash.
+    pub base_url: String,
+    /// Account SID.
+    pub account_sid: Option<String>,
+    /// API key to sign in with in place of the account.
+    pub api_key_sid: Option<String>,
+    /// Auth token, or the API key's secret.
+    pub auth_token: Option<SecretString>,
+    /// Sender.
+    pub from: Option<String>,
+    /// Messaging service that picks the sender.
+    pub messaging_service_sid: Option<String>,
+    /// Test credentials are used.
+    pub test_mode: bool,
+    /// Time for one try.
+    pub timeout: Duration,
+    /// Time to connect.
+    pub connect_timeout: Duration,
+    /// Longest answer read, bytes.
+    pub response_bytes_max: usize,
+    /// Idle connections kept.
+    pub connections_idle_max: usize,
+}
+
+/// `[sms.simulated]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Simulated {
+    /// Share of sends that fail, 0 to 1.
+    pub failure_rate: f64,
+    /// How long a send takes.
+    pub latency: Duration,
+}
+
+impl Sms {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            gateway: r.choice(
+                "sms.gateway",
+                ("console", GatewayKind::Console),
+                &[("simulated", GatewayKind::Simulated), ("twilio", GatewayKind::Twilio)],
+            ),
+            app_name: r.text("sms.app_name"),
+            default_locale: r.text("sms.default_locale"),
+            parts_max: r.number("sms.parts_max", 1..=10),
+            webotp_hosts: r.list("sms.webotp_hosts", "a host name, as in login.example.com", host),
+            webotp_host: r.optional("sms.webotp_host"),
+            app_hashes: r.list("sms.app_hashes", "11 characters of Base64", app_hash),
+            app_hash: r.optional("sms.app_hash"),
+            inflight_max: r.number("sms.inflight_max", 1..=65_536),
+            attempt_timeout: r.millis("sms.attempt_timeout_ms", 100..=60_000),
+            retry_backoff: r.millis("sms.retry_backoff_ms", 0..=10_000),
+            retry_after_max: r.millis("sms.retry_after_max_ms", 0..=60_000),
+            send_deadline: r.millis("sms.send_deadline_ms", 1_000..=200_000),
+            templates: r.open_table("sms.templates"),
+            phone_changed: r.open_table("sms.phone_changed"),
+            twilio: Twilio::read(r),
+            simulated: Simulated {
+                failure_rate: r.fraction("sms.simulated.failure_rate", 0.0..=1.0),
+                latency: r.millis("sms.simulated.latency_ms", 0..=60_000),
+            },
+        }
+    }
+}
+
+impl Twilio {
+    fn read(r: &mut Reader<'_>) -> Self {
+        // The SIDs stand in URLs and headers, where no separator may be smuggled in.
+        let sid = |text: &str| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let letters = "letters and digits only, at most 64";
+        Self {
+            base_url: r.checked("sms.twilio.base_url", BASE_URL, is_base_url).unwrap_or_default(),
+            account_sid: r.checked("sms.twilio.account_sid", letters, sid),
+            api_key_sid: r.checked("sms.twilio.api_key_sid", letters, sid),
+            auth_token: r.secret("sms.twilio.auth_token"),
+            from: r.optional("sms.twilio.from"),
+            messaging_service_sid: r.checked("sms.twilio.messaging_service_sid", letters, sid),
+            test_mode: r.flag("sms.twilio.test_mode"),
+            timeout: r.millis("sms.twilio.timeout_ms", 100..=60_000),
+            connect_timeout: r.millis("sms.twilio.connect_timeout_ms", 100..=60_000),
+            response_bytes_max: r.number("sms.twilio.response_bytes_max", 1_024..=1_048_576),
+            connections_idle_max: r.number("sms.twilio.connections_idle_max", 0..=1_024),
+        }
+    }
+}
+
+fn host(text: &str) -> Option<String> {
+    is_host(text).then(|| text.to_ascii_lowercase())
+}
+
+fn app_hash(text: &str) -> Option<String> {
+    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
+    (text.len() == 11 && text.bytes().all(base64)).then(|| text.to_owned())
+}

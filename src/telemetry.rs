@@ -1,0 +1,140 @@
+//! Log lines: one per event, on standard error, for eyes or as JSON. Standard output belongs to the console gateway.
+//!
+//! Owns: format, filter, and two promises that hold whatever an event carries: nobody's text can begin a line of its
+//! own or steer a terminal, and libraries that would log what travels on the wire are kept from it.
+//! Knows nothing of what is logged; codes, tokens and numbers are masked by their own types.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+    panic::{self, PanicHookInfo},
+};
+
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::FilterFn, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+use crate::settings::{Log, LogFormat};
+
+/// Libraries whose debug and trace events show headers, bodies or keys; no filter turns those on (security 118).
+const WIRE_TARGETS: [&str; 7] = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "tokio_rustls", "tower_http"];
+
+/// Logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter is not one.
+    #[error("log.filter: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Another subscriber is installed in this process.
+    #[error("logging is set up already")]
+    Installed(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Sends all events of the process, panics included, to standard error.
+///
+/// # Errors
+/// When the filter does not parse or a subscriber is installed already.
+pub fn install(log: &Log) -> Result<(), TelemetryError> {
+    subscriber(log, io::stderr)?.try_init()?;
+    panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// The subscriber that [`install`] installs, writing elsewhere.
+///
+/// # Errors
+/// When the filter does not parse.
+pub fn subscriber<W>(log: &Log, writer: W) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let writer = OneLine { inner: writer };
+    // Colours would need escape sequences, which `OneLine` takes out.
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer);
+    let lines = match log.format {
+        LogFormat::Human => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    let registry = tracing_subscriber::registry();
+    Ok(Box::new(
+        registry.with(EnvFilter::try_new(&log.filter)?).with(FilterFn::new(keeps_the_wire_private)).with(lines),
+    ))
+}
+
+fn keeps_the_wire_private(metadata: &Metadata<'_>) -> bool {
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO || !WIRE_TARGETS.contains(&library)
+}
+
+/// A panic as a log event. Its text is shown only if it is a literal: a formatted one may hold anything.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let text = info.payload().downcast_ref::<&'static str>().copied().unwrap_or("(formatted)");
+    let (file, line) = info.location().map_or(("?", 0), |place| (place.file(), place.line()));
+    tracing::error!(target: "otpd::panic", file, line, text, "panicked");
+}
+
+/// Makes writers that let an event end its line and nothing else do so.
+struct OneLine<W> {
+    inner: W,
+}
+
+impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for OneLine<W> {
+    type Writer = OneLineWriter<W::Writer>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        OneLineWriter { inner: self.inner.make_writer() }
+    }
+
+    fn make_writer_for(&'w self, metadata: &Metadata<'_>) -> Self::Writer {
+        OneLineWriter { inner: self.inner.make_writer_for(metadata) }
+    }
+}
+
+/// Takes one whole event per write, as tracing's formatter gives it, and passes it on as one line in one write.
+struct OneLineWriter<W> {
+    inner: W,
+}
+
+impl<W: Write> Write for OneLineWriter<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let body = text.strip_suffix('\n').unwrap_or(&text);
+        if body.contains(steers_a_terminal) {
+            self.inner.write_all(escaped(body).as_bytes())?;
+        } else {
+            self.inner.write_all(event)?;
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// The body with `\uXXXX` for what steers a terminal, and the line's end. In JSON such characters stand inside strings
+/// only, where this spelling means the same.
+fn escaped(body: &str) -> String {
+    let mut line = String::with_capacity(body.len() + 16);
+    for character in body.chars() {
+        if steers_a_terminal(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                // Writing to a String does not fail.
+                let _ = write!(line, "\\u{unit:04x}");
+            }
+        } else {
+            line.push(character);
+        }
+    }
+    line.push('\n');
+    line
+}
+
+/// Control characters (line breaks and escapes among them), other line ends, and marks that reorder what is shown.
+fn steers_a_terminal(character: char) -> bool {
+    let reorders = matches!(character,
+        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || reorders
+}

@@ -1,0 +1,124 @@
+//! Log lines from outside: nothing that a client sends can begin a line of its own or steer a terminal.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+};
+
+use otpd::{
+    settings::{Log, LogFormat},
+    telemetry,
+};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Line breaks, escapes, carriage tricks, C1 controls, Unicode line ends and reordering marks.
+const HOSTILE: &str = "Mozilla\r\n2026-11-20T00:00:00Z  INFO otpd: code approved\n\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\
+                       \u{85}\u{2028}\u{2029}\u{202e}txet\u{8}\u{0}\u{7f}\t\"}{";
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'w> MakeWriter<'w> for Captured {
+    type Writer = Self;
+
+    fn make_writer(&'w self) -> Self {
+        self.clone()
+    }
+}
+
+fn logged(format: LogFormat, filter: &str, events: impl FnOnce()) -> String {
+    let captured = Captured::default();
+    let log = Log { format, filter: filter.to_owned() };
+    let subscriber = telemetry::subscriber(&log, captured.clone()).unwrap();
+    tracing::subscriber::with_default(subscriber, events);
+    captured.text()
+}
+
+/// Every way a text gets into an event: message, Display, Debug and plain fields, a span's field.
+fn hostile_events() {
+    let span = tracing::info_span!("request", agent = HOSTILE);
+    let _entered = span.enter();
+    tracing::info!(agent = HOSTILE, "plain");
+    tracing::info!(agent = %HOSTILE, "display");
+    tracing::info!(agent = ?HOSTILE, "debug");
+    tracing::info!("{HOSTILE}");
+}
+
+/// security 121: four events are four lines, and none holds what a terminal would act on.
+#[test]
+fn hostile_texts_forge_no_line() {
+    for format in [LogFormat::Human, LogFormat::Json] {
+        let text = logged(format, "info", hostile_events);
+        assert_eq!(text.lines().count(), 4, "{format:?}: {text}");
+        assert!(text.ends_with('\n'), "{format:?}: {text}");
+        let acted_on = |c: char| (c.is_control() && c != '\n') || ('\u{2028}'..='\u{202e}').contains(&c);
+        assert!(!text.contains(acted_on), "{format:?}: {text:?}");
+        for line in text.lines() {
+            assert!(!line.starts_with("2026-11-20T00:00:00Z"), "{format:?}: forged: {line}");
+            assert!(line.contains("code approved"), "{format:?}: the text itself is kept: {line}");
+        }
+    }
+}
+
+/// security 121: JSON stays JSON, and its strings say exactly what was logged.
+#[test]
+fn json_lines_keep_the_text() {
+    let text = logged(LogFormat::Json, "info", || tracing::info!(agent = HOSTILE, outcome = "approved", "checked"));
+    let line: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+    assert_eq!(line.get("agent").and_then(|agent| agent.as_str()), Some(HOSTILE));
+    assert_eq!(line.get("outcome").and_then(|outcome| outcome.as_str()), Some("approved"));
+    assert_eq!(line.get("message").and_then(|message| message.as_str()), Some("checked"));
+    assert_eq!(line.get("level").and_then(|level| level.as_str()), Some("INFO"));
+}
+
+#[test]
+fn ordinary_lines_pass_unchanged() {
+    let text = logged(LogFormat::Human, "info", || tracing::info!(phone = "+98******6789", "کد ارسال شد"));
+    assert!(text.contains("کد ارسال شد"), "{text}");
+    assert!(text.trim_end().ends_with("phone=\"+98******6789\""), "{text}");
+}
+
+#[test]
+fn the_filter_counts() {
+    let text = logged(LogFormat::Human, "info,ractor=warn", || {
+        tracing::info!(target: "ractor::actor", "started");
+        tracing::warn!(target: "ractor::actor", "failed");
+        tracing::debug!("detail");
+    });
+    assert_eq!((text.lines().count(), text.contains("failed")), (1, true), "{text}");
+    let log = Log { format: LogFormat::Human, filter: "otpd=loud".to_owned() };
+    assert!(telemetry::subscriber(&log, io::sink).is_err());
+}
+
+/// security 118: no filter makes libraries log what travels on the wire.
+#[test]
+fn the_wire_stays_private_at_trace() {
+    let text = logged(LogFormat::Human, "trace,h2::codec=trace,hyper=trace", || {
+        tracing::trace!(target: "h2::codec::framed_write", "authorization: Bearer x");
+        tracing::debug!(target: "hyper", "body");
+        tracing::debug!(target: "reqwest::connect", "https://user:password@example.com");
+        tracing::info!(target: "hyper", "worth knowing");
+        tracing::trace!(target: "otpd::http", "ours");
+        tracing::trace!(target: "hyperloop", "another's");
+    });
+    assert_eq!(text.lines().count(), 3, "{text}");
+}
