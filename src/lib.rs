@@ -1,6 +1,8 @@
 //! otpd: the phone sign-in server that people run themselves.
 pub mod clock;
 pub mod entropy;
+pub mod http;
 pub mod record;
+pub mod service;
 pub mod sms;
 pub mod store;
