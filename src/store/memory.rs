@@ -7,8 +7,11 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    ops::{Bound, Range},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,9 +23,16 @@ use crate::record::PhoneNumber;
 
 type Snapshots = BTreeMap<PhoneNumber, Snapshot>;
 
+/// What is on disk: the snapshots, and how many user ids were leased.
+#[derive(Debug, Default)]
+struct Disk {
+    snapshots: Mutex<Snapshots>,
+    user_ids_leased: AtomicU64,
+}
+
 /// One connection to a map of snapshots. What is in the map is what a real store has on disk.
 pub struct MemoryStore {
-    map: Arc<Mutex<Snapshots>>,
+    disk: Arc<Disk>,
     shared: bool,
     state: Mutex<State>,
     failed: CancellationToken,
@@ -52,11 +62,11 @@ impl MemoryStore {
 
     /// A further connection to the same snapshots, as another process (or the same one after its restart) has.
     pub fn connect(&self) -> Self {
-        Self::over(Arc::clone(&self.map), self.shared)
+        Self::over(Arc::clone(&self.disk), self.shared)
     }
 
-    fn over(map: Arc<Mutex<Snapshots>>, shared: bool) -> Self {
-        Self { map, shared, state: Mutex::default(), failed: CancellationToken::new() }
+    fn over(disk: Arc<Disk>, shared: bool) -> Self {
+        Self { disk, shared, state: Mutex::default(), failed: CancellationToken::new() }
     }
 
     /// From now on a batch is durable only this long after it came, and a load takes that long.
@@ -113,7 +123,7 @@ impl MemoryStore {
     }
 
     fn map(&self) -> MutexGuard<'_, Snapshots> {
-        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+        self.disk.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -228,6 +238,12 @@ impl SnapshotStore for MemoryStore {
         let records: Vec<_> = rest.by_ref().take(limit.max(1)).map(|(phone, now)| (*phone, now.clone())).collect();
         let next = rest.next().and_then(|_| records.last()).map(|(phone, _)| *phone);
         Ok(Page { records, next })
+    }
+
+    async fn lease_user_ids(&self, count: u64) -> Result<Range<u64>, StoreFault> {
+        self.open(&self.state())?;
+        let leased = self.disk.user_ids_leased.fetch_add(count, Ordering::SeqCst);
+        Ok(leased + 1..leased + 1 + count)
     }
 
     fn shared(&self) -> bool {

@@ -7,7 +7,7 @@ pub mod committer;
 pub mod memory;
 pub mod sled_store;
 
-use std::{fmt, future};
+use std::{fmt, future, ops::Range};
 
 use async_trait::async_trait;
 
@@ -82,6 +82,10 @@ pub trait SnapshotStore: Send + Sync + 'static {
 
     /// Up to `limit` snapshots of numbers greater than `after`.
     async fn scan(&self, after: Option<PhoneNumber>, limit: usize) -> Result<Page, StoreFault>;
+
+    /// Takes `count` user ids out of the store's durable counter, which starts at 1. No id is ever in two leases:
+    /// a crash skips those of its lease that were not given out.
+    async fn lease_user_ids(&self, count: u64) -> Result<Range<u64>, StoreFault>;
 
     /// True when other processes may write to the same store; outcomes decided on cached records are then re-checked.
     fn shared(&self) -> bool;

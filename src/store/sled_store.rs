@@ -9,6 +9,7 @@ mod in_flight;
 
 use std::{
     fmt,
+    ops::Range,
     path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard,
@@ -227,6 +228,17 @@ impl SnapshotStore for SledStore {
             engine.scan(after, limit).map_err(|error| StoreFault::Unknown(error.to_string()))
         };
         tokio::task::spawn_blocking(scan).await.unwrap_or_else(|_| Err(StoreFault::Unknown("scan died".to_owned())))
+    }
+
+    async fn lease_user_ids(&self, count: u64) -> Result<Range<u64>, StoreFault> {
+        let Ok(_turn) = self.writer.lock() else {
+            return Err(self.shared.fail("a batch before this one panicked"));
+        };
+        let engine = self.shared.engine()?;
+        let engine = engine.as_ref().ok_or(CLOSED)?;
+        self.room(engine).map_err(StoreFault::Refused)?;
+        // Durable before it is used, whatever the durability of records is: an id must never be given out twice.
+        engine.lease_user_ids(count).map_err(|error| self.shared.fail(&error))
     }
 
     fn shared(&self) -> bool {

@@ -8,7 +8,7 @@ use std::{
     ffi::OsString,
     fs::{self, DirBuilder, File, Permissions},
     io,
-    ops::Bound,
+    ops::{Bound, Range},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -36,6 +36,9 @@ pub enum OpenError {
     #[error("the store cannot be opened: {0}")]
     Engine(String),
 }
+
+/// Key of the counter: how many user ids were ever leased, as a big-endian u64.
+const USER_IDS_LEASED: &[u8] = b"user_ids_leased";
 
 /// A read or write that failed, in words that are fit for the log: no path, no key, no value.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +74,8 @@ pub(super) type Writes<'a> = BTreeMap<PhoneNumber, Option<&'a Snapshot>>;
 pub(super) struct Engine {
     // `tree` before `db`: fields drop in this order, and the last one to go releases the lock.
     tree: sled::Tree,
+    /// What is of no number: the counter of user ids.
+    common: sled::Tree,
     db: sled::Db,
     path: PathBuf,
     /// sled's own file once more, to sync it.
@@ -101,8 +106,9 @@ impl Engine {
             .use_compression(false);
         let db = config.open().map_err(open_error)?;
         let tree = db.open_tree("snapshots").map_err(open_error)?;
+        let common = db.open_tree("common").map_err(open_error)?;
         let file = File::open(path.join("db")).map_err(directory)?;
-        let engine = Self { tree, db, path: path.to_owned(), file, synced_blobs: Mutex::default() };
+        let engine = Self { tree, common, db, path: path.to_owned(), file, synced_blobs: Mutex::default() };
         engine.make_durable().map_err(|error| OpenError::Engine(error.to_string()))?;
         // sled syncs neither its settings nor the names of its files: a power loss could leave a log
         // without the directory entry it is found by.
@@ -182,6 +188,17 @@ impl Engine {
         Ok(())
     }
 
+    /// Moves the durable counter of user ids on by `count`.
+    pub(super) fn lease_user_ids(&self, count: u64) -> Result<Range<u64>, EngineError> {
+        let read = |bytes: sled::IVec| bytes.as_ref().try_into().map(u64::from_be_bytes);
+        let leased = self.common.get(USER_IDS_LEASED)?.map(read).transpose();
+        let leased = leased.map_err(|_| EngineError::Sled("the counter of user ids is damaged".to_owned()))?;
+        let leased = leased.unwrap_or(0);
+        self.common.insert(USER_IDS_LEASED, &(leased + count).to_be_bytes())?;
+        self.make_durable()?;
+        Ok(leased + 1..leased + 1 + count)
+    }
+
     /// `flush()` writes sled's buffers and waits for `sync_file_range`, which reaches neither the file's size nor
     /// the disk's own cache: it survives `kill -9`, not power loss. So the file is synced after it.
     pub(super) fn make_durable(&self) -> Result<(), EngineError> {
@@ -226,8 +243,8 @@ impl Engine {
     /// Last flush; returns when the lock is free, so that the next open in this or another process succeeds.
     pub(super) fn close(self) -> Result<(), EngineError> {
         self.make_durable()?;
-        let Self { tree, db, path, .. } = self;
-        drop(tree);
+        let Self { tree, common, db, path, .. } = self;
+        drop((tree, common));
         drop(db);
         await_unlock(&path.join("db")).map_err(io_error("release of the store's lock"))
     }

@@ -1,0 +1,10 @@
+//! HTTP: the only layer that knows axum, and the only place where bytes from strangers become values.
+//!
+//! From the socket inward: [`listener`] accepts and bounds connections, [`middleware`] wraps every answer,
+//! [`client_ip`] and [`ip_limit`] say who asks and how often, [`body`] reads strictly, [`problem`] answers
+//! errors. [`ops`] is the separate listener of the operators. Knows no limits of a phone number and no codes.
+
+pub mod client_ip;
+pub mod ip_limit;
+pub mod problem;
+pub mod rate_headers;
