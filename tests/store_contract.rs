@@ -235,6 +235,20 @@ mod properties {
         check_load(&*store, 5, Some(snapshot(7, b's'))).await;
     }
 
+    /// No id is in two leases, whoever asks at the same time.
+    pub(super) async fn user_ids_are_leased_once(store: Arc<dyn SnapshotStore>) {
+        assert_eq!(store.lease_user_ids(3).await.unwrap(), 1..4);
+        let lease = |store: Arc<dyn SnapshotStore>| tokio::spawn(async move { store.lease_user_ids(7).await.unwrap() });
+        let leases: Vec<_> = (0..20).map(|_| lease(Arc::clone(&store))).collect();
+        let mut ids = Vec::new();
+        for lease in leases {
+            ids.extend(lease.await.unwrap());
+        }
+        ids.sort_unstable();
+        assert_eq!(ids, (4..144).collect::<Vec<u64>>());
+        assert_eq!(store.lease_user_ids(0).await.unwrap(), 144..144);
+    }
+
     pub(super) async fn a_closed_store_refuses_everything(store: Arc<dyn SnapshotStore>) {
         check(&*store, &[put(1, None, 1, b'a')], &[Done]).await;
         assert_eq!(store.refusing(), None);
@@ -272,6 +286,7 @@ macro_rules! contract {
             a_scan_is_complete_under_concurrent_writes
             of_parallel_changes_on_one_version_one_wins
             values_of_all_sizes_come_back_whole
+            user_ids_are_leased_once
             a_closed_store_refuses_everything
         })*
     };
