@@ -4,3 +4,4 @@ pub mod entropy;
 pub mod record;
 pub mod sms;
 pub mod store;
+pub mod token;
