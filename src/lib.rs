@@ -10,3 +10,4 @@ pub mod shutdown;
 pub mod sms;
 pub mod store;
 pub mod telemetry;
+pub mod token;
