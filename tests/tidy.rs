@@ -311,7 +311,8 @@ mod each_rule_sees {
 
     #[test]
     fn places() {
-        let text = "use {ractor::Actor, std::env};\nfn f() { ::axum::serve(); tracing::info!(x = std::env::var(\"A\")) }\nuse otpd::settings::S;";
+        let text = "use {ractor::Actor, std::env};\nfn f() { ::axum::serve(); tracing::info!(x = std::env::var(\"A\")) }\n\
+                    use otpd::settings::S;";
         assert_eq!(misplaced_names(&sample("src/service/mod.rs", text)).len(), 5);
         assert_eq!(misplaced_names(&sample("src/phone/actor.rs", "use ractor::Actor;")), [""; 0]);
         assert_eq!(
