@@ -1,7 +1,5 @@
 //! Stopping from outside: real signals, the deadline, and what a second signal does.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::{
     process::Command,
     sync::atomic::{AtomicI32, Ordering},

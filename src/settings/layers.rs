@@ -167,13 +167,12 @@ impl Layers {
         }
     }
 
+    /// The answer to a name that no setting has: the nearest one, if any is near.
     fn unknown(&self, key: &str) -> String {
-        let section = key.rsplit_once('.').map_or("", |(section, _)| section);
-        let known: Vec<&str> = self.under(section).map(|(rest, _)| rest).filter(|rest| !rest.contains('.')).collect();
-        if known.is_empty() {
-            "no such setting; config.toml has them all".to_owned()
-        } else {
-            format!("no such setting; [{section}] has {}", known.join(", "))
+        let near = self.entries.keys().map(|known| (strsim::jaro_winkler(known, key), known));
+        match near.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(likeness, _)| *likeness > 0.9) {
+            Some((_, known)) => format!("no such setting; did you mean {known}?"),
+            None => "no such setting; config.toml has them all".to_owned(),
         }
     }
 

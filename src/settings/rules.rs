@@ -4,19 +4,18 @@ use std::time::Duration;
 
 use super::{Durability, GatewayKind, Problem, Settings};
 
+/// Whether a rule holds, the key it is reported by, and what it asks for.
+type Rule = (bool, &'static str, &'static str);
+
 /// The rules that these settings break; each value alone is sound.
 pub(super) fn broken(s: &Settings) -> Vec<Problem> {
-    let rules = [
-        (
-            s.codes.digits >= 6 || s.codes.weak,
-            "codes.digits",
-            "must be 6 or more unless codes.weak = true says that weak codes are meant",
-        ),
-        (
-            !(s.dev.show_codes && s.sms.gateway.is_real()),
-            "dev.show_codes",
-            "must be false beside a gateway that really sends",
-        ),
+    let rules = doors(s).into_iter().chain(numbers(s)).chain(sending(s)).chain(twilio(s));
+    let broken = rules.filter(|(holds, ..)| !holds);
+    broken.map(|(_, key, text)| Problem { place: key.to_owned(), text: text.to_owned() }).collect()
+}
+
+fn doors(s: &Settings) -> Vec<Rule> {
+    vec![
         (
             s.server.listen.port() == 0 || s.server.listen != s.ops.listen,
             "ops.listen",
@@ -28,9 +27,29 @@ pub(super) fn broken(s: &Settings) -> Vec<Problem> {
             "must be longer than sms.send_deadline_ms, or clients see our time-out instead of the provider's",
         ),
         (
-            s.sms.send_deadline > longest_send(s),
-            "sms.send_deadline_ms",
-            "must be longer than two tries (sms.attempt_timeout_ms) and the longest wait between them",
+            s.server.connections_per_ip_max <= s.server.connections_max,
+            "server.connections_per_ip_max",
+            "must not be above server.connections_max",
+        ),
+        (
+            !(s.dev.show_codes && s.sms.gateway.is_real()),
+            "dev.show_codes",
+            "must be false beside a gateway that really sends",
+        ),
+        (
+            s.token.session_ttl >= s.token.access_ttl,
+            "token.session_ttl_s",
+            "must not be shorter than token.access_ttl_s",
+        ),
+    ]
+}
+
+fn numbers(s: &Settings) -> Vec<Rule> {
+    vec![
+        (
+            s.codes.digits >= 6 || s.codes.weak,
+            "codes.digits",
+            "must be 6 or more unless codes.weak = true says that weak codes are meant",
         ),
         (
             s.phone.call_timeout > s.store.commit_timeout,
@@ -38,11 +57,6 @@ pub(super) fn broken(s: &Settings) -> Vec<Problem> {
             "must be longer than store.commit_timeout_ms, or every slow commit becomes an unknown outcome",
         ),
         (s.phone.actors_hard_max >= s.phone.actors_max, "phone.actors_hard_max", "must not be below phone.actors_max"),
-        (
-            s.server.connections_per_ip_max <= s.server.connections_max,
-            "server.connections_per_ip_max",
-            "must not be above server.connections_max",
-        ),
         (
             s.limits.sends_per_day_per_ip <= s.limits.sends_per_day,
             "limits.sends_per_day_per_ip",
@@ -54,10 +68,15 @@ pub(super) fn broken(s: &Settings) -> Vec<Problem> {
             "must not be below limits.guess_delay_s",
         ),
         (s.limits.guess_stop > s.limits.guess_free, "limits.guess_stop", "must be above limits.guess_free"),
+    ]
+}
+
+fn sending(s: &Settings) -> Vec<Rule> {
+    vec![
         (
-            s.token.session_ttl >= s.token.access_ttl,
-            "token.session_ttl_s",
-            "must not be shorter than token.access_ttl_s",
+            s.sms.send_deadline > longest_send(s),
+            "sms.send_deadline_ms",
+            "must be longer than two tries (sms.attempt_timeout_ms) and the longest wait between them",
         ),
         (
             s.sms.attempt_timeout >= s.sms.twilio.timeout,
@@ -71,10 +90,23 @@ pub(super) fn broken(s: &Settings) -> Vec<Problem> {
         ),
         (listed(s.sms.webotp_host.as_ref(), &s.sms.webotp_hosts), "sms.webotp_host", "must be in sms.webotp_hosts"),
         (listed(s.sms.app_hash.as_ref(), &s.sms.app_hashes), "sms.app_hash", "must be in sms.app_hashes"),
-    ];
-    let spanning = rules.into_iter().filter(|(holds, ..)| !holds);
-    let twilio = missing_credentials(s).into_iter().map(|key| (false, key, "must be set for sms.gateway = \"twilio\""));
-    spanning.chain(twilio).map(|(_, key, text)| Problem { place: key.to_owned(), text: text.to_owned() }).collect()
+    ]
+}
+
+/// What Twilio cannot do without, when it is the gateway.
+fn twilio(s: &Settings) -> Vec<Rule> {
+    const NEEDED: &str = "must be set for sms.gateway = \"twilio\"";
+    let twilio = &s.sms.twilio;
+    let sender = twilio.from.is_some() || twilio.messaging_service_sid.is_some();
+    match s.sms.gateway {
+        GatewayKind::Console | GatewayKind::Simulated => Vec::new(),
+        GatewayKind::Twilio => vec![
+            (!twilio.base_url.is_empty(), "sms.twilio.base_url", NEEDED),
+            (twilio.account_sid.is_some(), "sms.twilio.account_sid", NEEDED),
+            (twilio.auth_token.is_some(), "sms.twilio.auth_token", NEEDED),
+            (sender, "sms.twilio.from", NEEDED),
+        ],
+    }
 }
 
 /// Two tries, and between them the drawn pause (at most one and a half of it) or what the provider asked for.
@@ -84,20 +116,6 @@ fn longest_send(s: &Settings) -> Duration {
 
 fn listed(one: Option<&String>, all: &[String]) -> bool {
     one.is_none_or(|one| all.contains(one))
-}
-
-fn missing_credentials(s: &Settings) -> Vec<&'static str> {
-    let twilio = &s.sms.twilio;
-    let needed = [
-        ("sms.twilio.base_url", !twilio.base_url.is_empty()),
-        ("sms.twilio.account_sid", twilio.account_sid.is_some()),
-        ("sms.twilio.auth_token", twilio.auth_token.is_some()),
-        ("sms.twilio.from", twilio.from.is_some() || twilio.messaging_service_sid.is_some()),
-    ];
-    match s.sms.gateway {
-        GatewayKind::Console | GatewayKind::Simulated => Vec::new(),
-        GatewayKind::Twilio => needed.into_iter().filter(|(_, set)| !set).map(|(key, _)| key).collect(),
-    }
 }
 
 /// What is allowed but should not go unnoticed.
