@@ -4,7 +4,10 @@
 //! [`client_ip`] and [`ip_limit`] say who asks and how often, [`body`] reads strictly, [`problem`] answers
 //! errors. [`ops`] is the separate listener of the operators. Knows no limits of a phone number and no codes.
 
+pub mod body;
 pub mod client_ip;
+pub mod form;
 pub mod ip_limit;
+pub mod json;
 pub mod problem;
 pub mod rate_headers;
