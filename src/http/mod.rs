@@ -6,8 +6,16 @@
 
 pub mod body;
 pub mod client_ip;
+mod connection;
+pub mod cors;
 pub mod form;
 pub mod ip_limit;
 pub mod json;
+pub mod listener;
+pub mod middleware;
+pub mod ops;
 pub mod problem;
 pub mod rate_headers;
+mod request_metrics;
+pub mod tls;
+mod watch;
