@@ -4,7 +4,18 @@
 //! [`client_ip`] and [`ip_limit`] say who asks and how often, [`body`] reads strictly, [`problem`] answers
 //! errors. [`ops`] is the separate listener of the operators. Knows no limits of a phone number and no codes.
 
+pub mod body;
 pub mod client_ip;
+mod connection;
+pub mod cors;
+pub mod form;
 pub mod ip_limit;
+pub mod json;
+pub mod listener;
+pub mod middleware;
+pub mod ops;
 pub mod problem;
 pub mod rate_headers;
+mod request_metrics;
+pub mod tls;
+mod watch;

@@ -96,7 +96,7 @@ pub fn parse(typed: &str, rules: &NumberRules, region: Option<&str>) -> Result<P
 
 /// The region a number belongs to by its plan; `None` if no plan knows it.
 pub fn region_of(number: PhoneNumber) -> Option<Region> {
-    let parsed = PHONE_NUMBER_UTIL.parse(&number.to_e164(), None).ok()?;
+    let parsed = PHONE_NUMBER_UTIL.parse(number.to_e164(), None).ok()?;
     PHONE_NUMBER_UTIL.get_region_for_number(&parsed).map(Region)
 }
 
@@ -185,7 +185,7 @@ fn national(digits: &str, region: Region) -> Result<PhoneNumber, NumberError> {
 }
 
 fn is_assignable(number: PhoneNumber) -> bool {
-    let parsed = PHONE_NUMBER_UTIL.parse(&number.to_e164(), None);
+    let parsed = PHONE_NUMBER_UTIL.parse(number.to_e164(), None);
     parsed.is_ok_and(|parsed| PHONE_NUMBER_UTIL.is_valid_number(&parsed))
 }
 
