@@ -124,7 +124,7 @@ fn may_resend(policy: &Policy, sends: &SendLog, challenge: &Challenge, now: Unix
 fn resend_at(policy: &Policy, sends: &SendLog, challenge: &Challenge) -> UnixMillis {
     let wait = policy.resend_after_ms.get(challenge.resends()).or_else(|| policy.resend_after_ms.last());
     let own = challenge.last_send_at().plus(wait.copied().unwrap_or(0));
-    sends.last_at().map_or(own, |last| own.max(last.plus(policy.cooldown_ms)))
+    sends.cools_until(policy).map_or(own, |until| own.max(until))
 }
 
 /// Enters one more send of the challenge and drafts its message.
@@ -144,7 +144,7 @@ fn deliver(
     let Some(draft) = draft(rules.keys, challenge, phone, delivery, chosen) else {
         return Step::refused(Refusal::Closed);
     };
-    after.sends.add(Sent { at: now, address: sender.address, challenge: nonce, delivery });
+    after.sends.add(Sent { at: now, address: sender.address, challenge: nonce, delivery, answered: false });
     debug_assert!(after.sends.times().len() <= SENDS_MAX, "the day's limit bounds the list");
     match view(rules.policy, after, nonce, now) {
         Some(view) => Step::sending(Outcome::Issued(view), draft),
