@@ -137,10 +137,10 @@ impl Record {
         self.guesses.rebase(wrong, now);
         self.sessions.retain(|session| session.expires_at > wrong);
         for session in &mut self.sessions {
-            let left = session.expires_at.since(wrong);
-            session.opened_at = session.opened_at.min(now);
-            session.rotated_at = session.rotated_at.min(now);
-            session.expires_at = session.expires_at.min(now.plus(left));
+            // Ages stay: neither a fresh sign-in nor the grace of a refresh token comes back.
+            session.opened_at = now.minus(wrong.since(session.opened_at));
+            session.rotated_at = now.minus(wrong.since(session.rotated_at));
+            session.expires_at = now.plus(session.expires_at.since(wrong));
         }
         self.grants.clear();
         for answer in &mut self.answers {

@@ -243,7 +243,8 @@ pub(super) fn recall(
     let phone = after.phone;
     let lost = kept.deliveries.last().filter(|delivery| delivery.state == DeliveryState::Sending)?.clone();
     let deadline = lost.at.plus(rules.policy.send_deadline_ms);
-    if now < deadline {
+    // A send from the future is one that a wrong clock dated; its challenge has ended with that clock.
+    if (lost.at..deadline).contains(&now) {
         return Some(Step::refused(Refusal::IdempotencyInFlight { until: deadline }));
     }
     let challenge = after.challenge_mut(kept.nonce).filter(|challenge| challenge.is_live(now))?;
