@@ -156,7 +156,14 @@ impl Record {
         self.guesses.purge(has_account, now);
         self.sessions.retain(|session| now < session.expires_at);
         self.grants.retain(|grant| now < grant.expires_at);
-        self.answers.retain(|answer| now < answer.forget_at());
+        self.drop_answers(now);
+    }
+
+    /// Drops kept answers that are a day old, and those that would sign tokens afresh for a session that has ended.
+    fn drop_answers(&mut self, now: UnixMillis) {
+        let sessions = &self.sessions;
+        let is_open = |nonce: u64| sessions.iter().any(|session| session.nonce == nonce);
+        self.answers.retain(|answer| now < answer.forget_at() && answer.session().is_none_or(is_open));
     }
 
     /// Pending challenges whose time ended between the record's last commit and `now`.

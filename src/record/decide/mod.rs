@@ -139,7 +139,7 @@ fn recall(
 
 /// Keeps the outcome of a change for a day. Refusals are not kept: a retry after one is judged anew.
 fn keep(after: &mut Record, key: Option<IdempotencyKey>, step: &Step, now: UnixMillis) {
-    let Some(key) = key.filter(|_| step.changed && !matches!(step.outcome, Outcome::Refused(_))) else { return };
+    let Some(key) = key.filter(|_| step.changed && KeptAnswer::keeps(&step.outcome)) else { return };
     if after.answers.len() >= ANSWERS_MAX {
         after.answers.remove(0);
     }
