@@ -16,7 +16,7 @@ use super::{
     outcome::{Decision, Draft, Outcome, Refusal},
     policy::Policy,
     seal::Keyring,
-    state::Record,
+    state::{Claim, Record},
     time::UnixMillis,
 };
 
@@ -109,9 +109,12 @@ fn apply(rules: Rules<'_>, after: &mut Record, command: &Command, now: UnixMilli
         Command::Erase { session } => account::erase(after, *session),
         Command::Unlock => account::unlock(after),
         Command::Release { to, session } => account::release(after, *to, *session),
-        Command::Adopt { from, account, sign_in } => account::adopt(rules, after, *from, account, *sign_in, now),
+        Command::Adopt { from, session, account, sign_in } => {
+            let claim = Claim { from: *from, session: *session };
+            account::adopt(rules, after, claim, account, *sign_in, now)
+        }
         Command::DropParcel { to, user_id } => account::drop_parcel(after, *to, *user_id),
-        Command::DropClaim { from } => account::drop_claim(after, *from),
+        Command::DropClaim { from, session } => account::drop_claim(after, Claim { from: *from, session: *session }),
     }
 }
 
