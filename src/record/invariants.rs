@@ -10,6 +10,7 @@ use super::{
     outcome::{Decision, Draft, Outcome, Refusal},
     policy::Policy,
     session::SESSIONS_MAX,
+    snapshot,
     state::{CLOCK_BEHIND_MAX_MS, Record},
     time::UnixMillis,
     window::SENDS_MAX,
@@ -32,6 +33,7 @@ pub fn check_record(record: &Record) -> Result<(), Violation> {
         && record.answers.len() <= ANSWERS_MAX
         && record.sends.times().len() <= SENDS_MAX
         && record.challenges.iter().all(|challenge| challenge.deliveries.len() <= CHALLENGE_SENDS_MAX)
+        && snapshot::encoded_len(record) <= RECORD_BYTES_MAX
         && record.account.as_ref().is_none_or(|account| account.profile.bytes() <= PROFILE_BYTES_MAX);
     let accounts =
         u8::from(record.account.is_some()) + u8::from(record.claim.is_some()) + u8::from(record.parcel.is_some());

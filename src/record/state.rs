@@ -8,9 +8,11 @@ use super::{
     grant::Grant,
     guesses::Guesses,
     idempotency::KeptAnswer,
+    invariants::RECORD_BYTES_MAX,
     number::PhoneNumber,
     outcome::Move,
     session::Session,
+    snapshot,
     time::{DAY, HOUR, UnixMillis},
     window::SendLog,
 };
@@ -157,6 +159,33 @@ impl Record {
         self.sessions.retain(|session| now < session.expires_at);
         self.grants.retain(|grant| now < grant.expires_at);
         self.drop_answers(now);
+    }
+
+    /// Keeps the record within its bytes. What each list may hold at most would be more than that together, with the
+    /// longest texts everywhere; such a record lets go first of what can be done without.
+    pub(super) fn fit(&mut self, now: UnixMillis) {
+        while snapshot::encoded_len(self) > RECORD_BYTES_MAX {
+            if let Some(challenge) = self.challenges.iter_mut().find(|challenge| challenge.has_notes()) {
+                challenge.drop_notes();
+            } else if self.challenges.iter().any(|challenge| !challenge.is_live(now)) {
+                self.drop_least_challenge(now);
+            } else if !self.answers.is_empty() {
+                self.answers.remove(0);
+            } else if !self.challenges.is_empty() {
+                self.drop_least_challenge(now);
+            } else {
+                // Account, sessions, grants and sends are left, and their own limits keep them well below this one.
+                return;
+            }
+        }
+    }
+
+    /// Lets the challenge go that is finished longest; only if all are live, the oldest.
+    pub(super) fn drop_least_challenge(&mut self, now: UnixMillis) {
+        let by_use = |(_, challenge): &(usize, &Challenge)| (challenge.is_live(now), challenge.ends_at());
+        if let Some((least, _)) = self.challenges.iter().enumerate().min_by_key(by_use) {
+            self.challenges.remove(least);
+        }
     }
 
     /// Drops kept answers that are a day old, and those that would sign tokens afresh for a session that has ended.

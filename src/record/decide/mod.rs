@@ -74,6 +74,7 @@ pub fn decide(rules: Rules<'_>, record: &Record, request: &Request, now: UnixMil
             0 => now.0.saturating_mul(1_000).max(1),
             version => version.saturating_add(1),
         };
+        after.fit(now);
         after
     });
     let lapsed = if next.is_some() { lapsed } else { 0 };

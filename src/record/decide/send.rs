@@ -30,7 +30,9 @@ pub(super) fn start(rules: Rules<'_>, after: &mut Record, start: &Start, now: Un
             challenge.stage = Stage::Superseded { at: now };
         }
     }
-    make_room(after, now);
+    while after.challenges.len() >= CHALLENGES_MAX {
+        after.drop_least_challenge(now);
+    }
     let mut challenge = new_challenge(rules, start, now);
     if let Some(chosen) = &start.chosen {
         challenge.choose(rules.keys, after.phone, chosen);
@@ -60,15 +62,6 @@ fn new_challenge(rules: Rules<'_>, start: &Start, now: UnixMillis) -> Challenge 
         facts: start.facts.clone(),
         metadata: start.metadata.clone(),
         bound_to: start.bound_to,
-    }
-}
-
-/// Lets the one go that is finished longest; only if all are live, the oldest.
-fn make_room(after: &mut Record, now: UnixMillis) {
-    while after.challenges.len() >= CHALLENGES_MAX {
-        let by_use = |(_, challenge): &(usize, &Challenge)| (challenge.is_live(now), challenge.ends_at());
-        let Some((least, _)) = after.challenges.iter().enumerate().min_by_key(by_use) else { return };
-        after.challenges.remove(least);
     }
 }
 
