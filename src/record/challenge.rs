@@ -184,6 +184,17 @@ impl Challenge {
         }
     }
 
+    /// Does it carry more than it needs to be checked?
+    pub(super) fn has_notes(&self) -> bool {
+        !self.metadata.is_empty() || self.facts != MessageFacts::default()
+    }
+
+    /// A resend then says it in the default words.
+    pub(super) fn drop_notes(&mut self) {
+        self.metadata = Vec::new();
+        self.facts = MessageFacts::default();
+    }
+
     /// Pending, not expired: its code may still be good (tries are counted apart).
     pub(super) fn is_live(&self, now: UnixMillis) -> bool {
         self.stage == Stage::Pending && now < self.expires_at

@@ -233,6 +233,8 @@ pub enum Command {
     Adopt {
         /// The old number.
         from: PhoneNumber,
+        /// The session that asked.
+        session: u64,
         /// The account.
         account: Box<Account>,
         /// For the new session; `None` when a lost change is finished later.
@@ -249,5 +251,7 @@ pub enum Command {
     DropClaim {
         /// The old number.
         from: PhoneNumber,
+        /// The session that asked.
+        session: u64,
     },
 }

@@ -30,6 +30,30 @@ impl KeptAnswer {
         Self { key: key.key, body: key.body, at, outcome }
     }
 
+    /// Is this outcome kept? Only what is small and says nothing of a person: repeating one of the others does no
+    /// harm, and a profile must not outlive its erasure here.
+    pub(super) fn keeps(outcome: &Outcome) -> bool {
+        match outcome {
+            Outcome::Issued(_)
+            | Outcome::Approved { .. }
+            | Outcome::Verification(_)
+            | Outcome::SignedIn(_)
+            | Outcome::Granted { .. }
+            | Outcome::Claimed { .. }
+            | Outcome::Done => true,
+            Outcome::Authenticated { .. } | Outcome::Exported(_) | Outcome::Released(_) | Outcome::Refused(_) => false,
+        }
+    }
+
+    /// The session that the answer would sign tokens for.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only one outcome opens a session")]
+    pub(super) fn session(&self) -> Option<u64> {
+        match &self.outcome {
+            Outcome::SignedIn(signed_in) => Some(signed_in.session),
+            _ => None,
+        }
+    }
+
     pub(super) fn forget_at(&self) -> UnixMillis {
         self.at.plus(ANSWERS_KEPT_MS)
     }

@@ -7,9 +7,10 @@ use super::{
     command::{Command, Request, Target},
     grant::GRANTS_MAX,
     idempotency::ANSWERS_MAX,
-    outcome::{Decision, Outcome, Refusal},
+    outcome::{Decision, Draft, Outcome, Refusal},
     policy::Policy,
     session::SESSIONS_MAX,
+    snapshot,
     state::{CLOCK_BEHIND_MAX_MS, Record},
     time::UnixMillis,
     window::SENDS_MAX,
@@ -32,13 +33,16 @@ pub fn check_record(record: &Record) -> Result<(), Violation> {
         && record.answers.len() <= ANSWERS_MAX
         && record.sends.times().len() <= SENDS_MAX
         && record.challenges.iter().all(|challenge| challenge.deliveries.len() <= CHALLENGE_SENDS_MAX)
+        && snapshot::encoded_len(record) <= RECORD_BYTES_MAX
         && record.account.as_ref().is_none_or(|account| account.profile.bytes() <= PROFILE_BYTES_MAX);
+    let accounts =
+        u8::from(record.account.is_some()) + u8::from(record.claim.is_some()) + u8::from(record.parcel.is_some());
     let sessions_have_owner = record.account.is_some() || record.sessions.is_empty();
     let rules = [
         (record.challenges.iter().all(attempts), "I1 attempts within the budget"),
         (bounded, "I11 everything bounded"),
         (sessions_have_owner, "I12 sessions have an account"),
-        (!(record.account.is_some() && record.claim.is_some()), "I13 a claim waits for an account"),
+        (accounts <= 1, "I13 an account, or one that is coming, or one that is leaving"),
     ];
     first_broken(&rules)
 }
@@ -80,15 +84,20 @@ pub fn check_step(
     if let Some(next) = &decision.next {
         check_record(next)?;
         let version_steps = before.version == 0 || next.version == before.version + 1;
-        let issued = matches!(request.command, Command::Start(_)) && decision.draft.is_some() && !decision.replayed;
+        let sent_before = |draft: &Draft| {
+            let sends = before.challenge(draft.nonce).map(|challenge| challenge.deliveries.iter());
+            sends.into_iter().flatten().any(|delivery| delivery.number == draft.delivery)
+        };
+        let send_is_new = decision.draft.as_ref().is_some_and(|draft| !sent_before(draft));
         let window_from = next.seen_at.minus(policy.send_window_ms);
         let window_holds = next.sends.count_since(window_from) <= usize::from(policy.sends_max);
-        let delay_holds =
-            next.guesses.failures() == 0 || next.guesses.delayed_until() >= before.guesses.delayed_until();
+        let delay_holds = next.guesses.failures() == 0
+            || before.guesses.delayed_until() <= now
+            || next.guesses.delayed_until() >= before.guesses.delayed_until();
         rules.extend([
             (version_steps && next.version > before.version, "I5 the version steps by one"),
-            (!issued || window_holds, "I6 sends within the window"),
-            (rebased || delay_holds, "I7 a lock never moves earlier"),
+            (!send_is_new || window_holds, "I6 sends within the window"),
+            (rebased || delay_holds, "I7 a running lock never moves earlier"),
             (rebased || next.seen_at >= before.seen_at, "I8 time seen never goes back"),
             (!policy.supersedes || live_doors_differ(next, policy, request), "I2 one live challenge a door"),
         ]);

@@ -222,7 +222,8 @@ pub enum Refusal {
     ProfileTooLarge,
     /// An account is on its way between this number and another; finish that first.
     MoveUnfinished(Move),
-    /// Phone change: there is nothing to release.
+    /// Phone change: there is nothing to release, or nothing waits for the account that came. The move is over:
+    /// what is left of it (claim or parcel) can be dropped.
     NothingToMove,
 }
 

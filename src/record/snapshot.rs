@@ -77,6 +77,14 @@ pub fn encode(record: &Record) -> Vec<u8> {
     bytes
 }
 
+/// How many bytes [`encode`] makes of a record.
+pub fn encoded_len(record: &Record) -> usize {
+    let mut size = bincode::enc::write::SizeWriter::default();
+    // As above: encoding does not fail.
+    let _ = bincode::serde::encode_into_writer(record, &mut size, bincode::config::standard());
+    HEADER_LEN + size.bytes_written
+}
+
 /// Reads a record back and checks that it is the one that the key and the header name.
 pub fn decode(phone: PhoneNumber, bytes: &[u8]) -> Result<Record, Unreadable> {
     let header = Header::peek(bytes).ok_or(Unreadable::Damaged)?;

@@ -8,9 +8,11 @@ use super::{
     grant::Grant,
     guesses::Guesses,
     idempotency::KeptAnswer,
+    invariants::RECORD_BYTES_MAX,
     number::PhoneNumber,
     outcome::Move,
     session::Session,
+    snapshot,
     time::{DAY, HOUR, UnixMillis},
     window::SendLog,
 };
@@ -137,10 +139,10 @@ impl Record {
         self.guesses.rebase(wrong, now);
         self.sessions.retain(|session| session.expires_at > wrong);
         for session in &mut self.sessions {
-            let left = session.expires_at.since(wrong);
-            session.opened_at = session.opened_at.min(now);
-            session.rotated_at = session.rotated_at.min(now);
-            session.expires_at = session.expires_at.min(now.plus(left));
+            // Ages stay: neither a fresh sign-in nor the grace of a refresh token comes back.
+            session.opened_at = now.minus(wrong.since(session.opened_at));
+            session.rotated_at = now.minus(wrong.since(session.rotated_at));
+            session.expires_at = now.plus(session.expires_at.since(wrong));
         }
         self.grants.clear();
         for answer in &mut self.answers {
@@ -156,7 +158,41 @@ impl Record {
         self.guesses.purge(has_account, now);
         self.sessions.retain(|session| now < session.expires_at);
         self.grants.retain(|grant| now < grant.expires_at);
-        self.answers.retain(|answer| now < answer.forget_at());
+        self.drop_answers(now);
+    }
+
+    /// Keeps the record within its bytes. What each list may hold at most would be more than that together, with the
+    /// longest texts everywhere; such a record lets go first of what can be done without.
+    pub(super) fn fit(&mut self, now: UnixMillis) {
+        while snapshot::encoded_len(self) > RECORD_BYTES_MAX {
+            if let Some(challenge) = self.challenges.iter_mut().find(|challenge| challenge.has_notes()) {
+                challenge.drop_notes();
+            } else if self.challenges.iter().any(|challenge| !challenge.is_live(now)) {
+                self.drop_least_challenge(now);
+            } else if !self.answers.is_empty() {
+                self.answers.remove(0);
+            } else if !self.challenges.is_empty() {
+                self.drop_least_challenge(now);
+            } else {
+                // Account, sessions, grants and sends are left, and their own limits keep them well below this one.
+                return;
+            }
+        }
+    }
+
+    /// Lets the challenge go that is finished longest; only if all are live, the oldest.
+    pub(super) fn drop_least_challenge(&mut self, now: UnixMillis) {
+        let by_use = |(_, challenge): &(usize, &Challenge)| (challenge.is_live(now), challenge.ends_at());
+        if let Some((least, _)) = self.challenges.iter().enumerate().min_by_key(by_use) {
+            self.challenges.remove(least);
+        }
+    }
+
+    /// Drops kept answers that are a day old, and those that would sign tokens afresh for a session that has ended.
+    fn drop_answers(&mut self, now: UnixMillis) {
+        let sessions = &self.sessions;
+        let is_open = |nonce: u64| sessions.iter().any(|session| session.nonce == nonce);
+        self.answers.retain(|answer| now < answer.forget_at() && answer.session().is_none_or(is_open));
     }
 
     /// Pending challenges whose time ended between the record's last commit and `now`.

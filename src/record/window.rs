@@ -14,14 +14,14 @@ pub(super) struct Sent {
     pub(super) address: u64,
     pub(super) challenge: u64,
     pub(super) delivery: u8,
+    /// True once a check has succeeded after it: it starts no cooldown any more.
+    pub(super) answered: bool,
 }
 
-/// The day's sends of a number and its last success.
+/// The day's sends of a number, in the order they were made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SendLog {
     sends: Vec<Sent>,
-    /// Latest successful check: lifts the cooldown.
-    succeeded_at: Option<UnixMillis>,
 }
 
 /// What is left of a door's send window, for the `RateLimit` header.
@@ -45,28 +45,26 @@ pub(super) struct Limited {
 }
 
 impl SendLog {
-    pub(super) fn last_at(&self) -> Option<UnixMillis> {
-        self.sends.iter().map(|sent| sent.at).max()
-    }
-
     pub(super) fn times(&self) -> Vec<UnixMillis> {
         self.sends.iter().map(|sent| sent.at).collect()
     }
 
-    /// Sends at or after `from`.
+    /// Sends after `from`.
     pub(super) fn count_since(&self, from: UnixMillis) -> usize {
         self.sends.iter().filter(|sent| sent.at > from).count()
     }
 
     /// May a challenge be started now?
     pub(super) fn may_start(&self, policy: &Policy, sender: Sender, now: UnixMillis) -> Result<(), Limited> {
-        let lifted = self.succeeded_at >= self.last_at();
-        if let Some(last) = self.last_at().filter(|_| !lifted)
-            && now < last.plus(policy.cooldown_ms)
-        {
-            return Err(Limited { limit: SendLimit::Cooldown, retry_at: last.plus(policy.cooldown_ms) });
+        match self.cools_until(policy).filter(|until| now < *until) {
+            Some(retry_at) => Err(Limited { limit: SendLimit::Cooldown, retry_at }),
+            None => self.may_send(policy, sender, now),
         }
-        self.may_send(policy, sender, now)
+    }
+
+    /// When the cooldown after the last send ends; `None` if a success has lifted it.
+    pub(super) fn cools_until(&self, policy: &Policy) -> Option<UnixMillis> {
+        self.sends.last().filter(|last| !last.answered).map(|last| last.at.plus(policy.cooldown_ms))
     }
 
     /// Do window, day and the share of the address allow one more send?
@@ -125,25 +123,25 @@ impl SendLog {
         self.sends.retain(|sent| (sent.challenge, sent.delivery) != (challenge, delivery));
     }
 
-    pub(super) fn succeeded(&mut self, now: UnixMillis) {
-        self.succeeded_at = Some(now);
+    /// A check succeeded. Marked on the sends and not kept as a time: within one millisecond, or while the clock
+    /// stands behind, a time could not say whether it came before a send or after.
+    pub(super) fn succeeded(&mut self) {
+        for sent in &mut self.sends {
+            sent.answered = true;
+        }
     }
 
     pub(super) fn forget_at(&self) -> Option<UnixMillis> {
-        self.last_at().map(|last| last.plus(SENDS_KEPT_MS))
+        self.sends.last().map(|last| last.at.plus(SENDS_KEPT_MS))
     }
 
     pub(super) fn purge(&mut self, now: UnixMillis) {
         self.sends.retain(|sent| now < sent.at.plus(SENDS_KEPT_MS));
-        if self.sends.is_empty() {
-            self.succeeded_at = None;
-        }
     }
 
     pub(super) fn rebase(&mut self, now: UnixMillis) {
         for sent in &mut self.sends {
             sent.at = sent.at.min(now);
         }
-        self.succeeded_at = self.succeeded_at.map(|at| at.min(now));
     }
 }

@@ -18,7 +18,7 @@ use crate::record::{
     outcome::{Export, Outcome, Refusal},
     policy::{Door, PHONE_CHANGE},
     session::SignIn,
-    state::{Parcel, Record},
+    state::{Claim, Parcel, Record},
     time::UnixMillis,
 };
 
@@ -112,31 +112,28 @@ pub(super) fn release(after: &mut Record, to: PhoneNumber, session: u64) -> Step
     Step::changed(Outcome::Released(Box::new(account)))
 }
 
+/// Takes the account that the claim waits for. Without that claim it has been here before, and if it has left
+/// again by now (moved on, or erased), a parcel that nobody dropped must not bring it back.
 pub(super) fn adopt(
     rules: Rules<'_>,
     after: &mut Record,
-    from: PhoneNumber,
+    claim: Claim,
     account: &Account,
     sign_in: Option<SignIn>,
     now: UnixMillis,
 ) -> Step {
-    let present = after.account.as_ref().map(|present| present.user_id);
-    if present.is_some_and(|user_id| user_id != account.user_id) {
-        return Step::refused(Refusal::AccountExists);
-    }
-    if let Some(other) = after.unfinished_move().filter(|unfinished| unfinished.from != from && present.is_none()) {
-        return Step::refused(Refusal::MoveUnfinished(other));
-    }
-    if present.is_none() {
+    let waited = after.claim.take_if(|waiting| *waiting == claim).is_some();
+    if waited {
         after.account = Some(Account { updated_at: now, verified_at: now, ..account.clone() });
     }
-    let claimed = after.claim.take_if(|claim| claim.from == from).is_some();
-    let changed = claimed || present.is_none() || sign_in.is_some();
+    if after.account.as_ref().is_none_or(|present| present.user_id != account.user_id) {
+        return Step::refused(Refusal::NothingToMove);
+    }
     let outcome = match sign_in {
         Some(sign_in) => Outcome::SignedIn(open(rules, after, PHONE_CHANGE_DOOR, sign_in, now)),
         None => Outcome::Done,
     };
-    Step { changed, ..Step::unchanged(outcome) }
+    Step { changed: waited || sign_in.is_some(), ..Step::unchanged(outcome) }
 }
 
 pub(super) fn drop_parcel(after: &mut Record, to: PhoneNumber, user_id: u64) -> Step {
@@ -144,7 +141,7 @@ pub(super) fn drop_parcel(after: &mut Record, to: PhoneNumber, user_id: u64) -> 
     Step { changed: arrived.is_some(), ..Step::unchanged(Outcome::Done) }
 }
 
-pub(super) fn drop_claim(after: &mut Record, from: PhoneNumber) -> Step {
-    let dropped = after.claim.take_if(|claim| claim.from == from);
+pub(super) fn drop_claim(after: &mut Record, claim: Claim) -> Step {
+    let dropped = after.claim.take_if(|waiting| *waiting == claim);
     Step { changed: dropped.is_some(), ..Step::unchanged(Outcome::Done) }
 }

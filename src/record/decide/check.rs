@@ -108,7 +108,7 @@ fn compare(rules: Rules<'_>, after: &mut Record, check: &Check<'_>, nonce: u64, 
     challenge.stage = Stage::Approved { at: now, redeemed };
     let door = challenge.door;
     after.guesses.clear();
-    after.sends.succeeded(now);
+    after.sends.succeeded();
     if let Some(session) = bound_to {
         return claim(rules, after, session, nonce, now);
     }

@@ -16,7 +16,7 @@ use super::{
     outcome::{Decision, Draft, Outcome, Refusal},
     policy::Policy,
     seal::Keyring,
-    state::Record,
+    state::{Claim, Record},
     time::UnixMillis,
 };
 
@@ -74,6 +74,7 @@ pub fn decide(rules: Rules<'_>, record: &Record, request: &Request, now: UnixMil
             0 => now.0.saturating_mul(1_000).max(1),
             version => version.saturating_add(1),
         };
+        after.fit(now);
         after
     });
     let lapsed = if next.is_some() { lapsed } else { 0 };
@@ -109,9 +110,12 @@ fn apply(rules: Rules<'_>, after: &mut Record, command: &Command, now: UnixMilli
         Command::Erase { session } => account::erase(after, *session),
         Command::Unlock => account::unlock(after),
         Command::Release { to, session } => account::release(after, *to, *session),
-        Command::Adopt { from, account, sign_in } => account::adopt(rules, after, *from, account, *sign_in, now),
+        Command::Adopt { from, session, account, sign_in } => {
+            let claim = Claim { from: *from, session: *session };
+            account::adopt(rules, after, claim, account, *sign_in, now)
+        }
         Command::DropParcel { to, user_id } => account::drop_parcel(after, *to, *user_id),
-        Command::DropClaim { from } => account::drop_claim(after, *from),
+        Command::DropClaim { from, session } => account::drop_claim(after, Claim { from: *from, session: *session }),
     }
 }
 
@@ -144,7 +148,7 @@ fn recall(
 
 /// Keeps the outcome of a change for a day. Refusals are not kept: a retry after one is judged anew.
 fn keep(after: &mut Record, key: Option<IdempotencyKey>, step: &Step, now: UnixMillis) {
-    let Some(key) = key.filter(|_| step.changed && !matches!(step.outcome, Outcome::Refused(_))) else { return };
+    let Some(key) = key.filter(|_| step.changed && KeptAnswer::keeps(&step.outcome)) else { return };
     if after.answers.len() >= ANSWERS_MAX {
         after.answers.remove(0);
     }

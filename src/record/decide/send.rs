@@ -30,7 +30,9 @@ pub(super) fn start(rules: Rules<'_>, after: &mut Record, start: &Start, now: Un
             challenge.stage = Stage::Superseded { at: now };
         }
     }
-    make_room(after, now);
+    while after.challenges.len() >= CHALLENGES_MAX {
+        after.drop_least_challenge(now);
+    }
     let mut challenge = new_challenge(rules, start, now);
     if let Some(chosen) = &start.chosen {
         challenge.choose(rules.keys, after.phone, chosen);
@@ -60,15 +62,6 @@ fn new_challenge(rules: Rules<'_>, start: &Start, now: UnixMillis) -> Challenge 
         facts: start.facts.clone(),
         metadata: start.metadata.clone(),
         bound_to: start.bound_to,
-    }
-}
-
-/// Lets the one go that is finished longest; only if all are live, the oldest.
-fn make_room(after: &mut Record, now: UnixMillis) {
-    while after.challenges.len() >= CHALLENGES_MAX {
-        let by_use = |(_, challenge): &(usize, &Challenge)| (challenge.is_live(now), challenge.ends_at());
-        let Some((least, _)) = after.challenges.iter().enumerate().min_by_key(by_use) else { return };
-        after.challenges.remove(least);
     }
 }
 
@@ -124,7 +117,7 @@ fn may_resend(policy: &Policy, sends: &SendLog, challenge: &Challenge, now: Unix
 fn resend_at(policy: &Policy, sends: &SendLog, challenge: &Challenge) -> UnixMillis {
     let wait = policy.resend_after_ms.get(challenge.resends()).or_else(|| policy.resend_after_ms.last());
     let own = challenge.last_send_at().plus(wait.copied().unwrap_or(0));
-    sends.last_at().map_or(own, |last| own.max(last.plus(policy.cooldown_ms)))
+    sends.cools_until(policy).map_or(own, |until| own.max(until))
 }
 
 /// Enters one more send of the challenge and drafts its message.
@@ -144,7 +137,7 @@ fn deliver(
     let Some(draft) = draft(rules.keys, challenge, phone, delivery, chosen) else {
         return Step::refused(Refusal::Closed);
     };
-    after.sends.add(Sent { at: now, address: sender.address, challenge: nonce, delivery });
+    after.sends.add(Sent { at: now, address: sender.address, challenge: nonce, delivery, answered: false });
     debug_assert!(after.sends.times().len() <= SENDS_MAX, "the day's limit bounds the list");
     match view(rules.policy, after, nonce, now) {
         Some(view) => Step::sending(Outcome::Issued(view), draft),
@@ -243,7 +236,8 @@ pub(super) fn recall(
     let phone = after.phone;
     let lost = kept.deliveries.last().filter(|delivery| delivery.state == DeliveryState::Sending)?.clone();
     let deadline = lost.at.plus(rules.policy.send_deadline_ms);
-    if now < deadline {
+    // A send from the future is one that a wrong clock dated; its challenge has ended with that clock.
+    if (lost.at..deadline).contains(&now) {
         return Some(Step::refused(Refusal::IdempotencyInFlight { until: deadline }));
     }
     let challenge = after.challenge_mut(kept.nonce).filter(|challenge| challenge.is_live(now))?;

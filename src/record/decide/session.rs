@@ -12,12 +12,9 @@ use crate::record::{
 
 use super::{Rules, Step};
 
-/// An account on its way here has to arrive before anyone signs in, or the number would have two.
+/// An account on its way to or from here has to arrive before anyone signs in, or the number would have two.
 pub(super) fn may_open(record: &Record) -> Result<(), Refusal> {
-    match record.unfinished_move().filter(|unfinished| unfinished.to == record.phone) {
-        Some(unfinished) => Err(Refusal::MoveUnfinished(unfinished)),
-        None => Ok(()),
-    }
+    record.unfinished_move().map_or(Ok(()), |unfinished| Err(Refusal::MoveUnfinished(unfinished)))
 }
 
 /// Opens a session, making the account if there is none.
