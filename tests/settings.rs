@@ -189,6 +189,8 @@ fn ranges() {
         ("server.public_url", "\"https://user@id.example.com\"", "a host"),
         ("server.trusted_proxies", "[\"proxy\"]", "a network"),
         ("server.request_timeout_ms", "25000", "sms.send_deadline_ms"),
+        ("server.exchange_timeout_ms", "30000", "server.request_timeout_ms"),
+        ("server.connections_max", "1000", "must not be above"),
         ("server.tls.cert", "\"cert.pem\"", "must be set when server.tls.cert is"),
         ("ops.listen", "\"127.0.0.1:8080\"", "must differ from server.listen"),
         ("log.filter", "\"otpd=loud\"", "a level or target=level"),

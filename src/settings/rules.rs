@@ -27,6 +27,11 @@ fn doors(s: &Settings) -> Vec<Rule> {
             "must be longer than sms.send_deadline_ms, or clients see our time-out instead of the provider's",
         ),
         (
+            s.server.exchange_timeout > s.server.request_timeout,
+            "server.exchange_timeout_ms",
+            "must be longer than server.request_timeout_ms, or connections end before their answers",
+        ),
+        (
             s.server.connections_per_ip_max <= s.server.connections_max,
             "server.connections_per_ip_max",
             "must not be above server.connections_max",
