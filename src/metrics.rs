@@ -158,7 +158,7 @@ metrics_table! {
     PHONE_ACTIVATIONS = "otpd_phone_activations_total", Kind::Counter, Count, [];
     /// Changes of a number that met another version in the store and were decided anew.
     PHONE_CONFLICTS = "otpd_phone_conflicts_total", Kind::Counter, Count, [];
-    /// Results of sends that could not be told to their number.
+    /// Messages to a number that nobody waited for and that reached no actor or were not kept by the store.
     PHONE_TELLS_LOST = "otpd_phone_tells_lost_total", Kind::Counter, Count, [];
     /// Actors of phone numbers that ended by a fault.
     PHONE_ACTOR_FAILURES = "otpd_phone_actor_failures_total", Kind::Counter, Count, [];
