@@ -63,11 +63,6 @@ fn numbers(s: &Settings) -> Vec<Rule> {
         ),
         (s.phone.actors_hard_max >= s.phone.actors_max, "phone.actors_hard_max", "must not be below phone.actors_max"),
         (
-            s.limits.sends_per_day_per_ip <= s.limits.sends_per_day,
-            "limits.sends_per_day_per_ip",
-            "must not be above limits.sends_per_day",
-        ),
-        (
             s.limits.guess_delay_max >= s.limits.guess_delay,
             "limits.guess_delay_max_s",
             "must not be below limits.guess_delay_s",
