@@ -91,11 +91,15 @@ pub const SEND_OUTCOMES: &[&str] = &[
 ];
 /// Kinds of tokens.
 pub const TOKEN_KINDS: &[&str] = &["access", "refresh", "receipt"];
-/// HTTP methods; a strange one counts as `OTHER`.
-pub const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "OTHER"];
+/// HTTP methods; a strange one counts as `other`.
+pub const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "other"];
 /// Which limit refused work.
 pub const OVERLOAD_LIMITS: &[&str] =
-    &["connections", "connections_per_ip", "inflight", "actors", "commit_queue", "sms_inflight", "ip_entries"];
+    &["connections", "connections_per_ip", "actors", "inflight", "forwards", "moves", "quarantine", "sms_inflight"];
+/// Our doors.
+pub const LISTENERS: &[&str] = &["main", "ops"];
+/// What a connection was in when its time was over.
+pub const CONNECTION_PHASES: &[&str] = &["head", "idle", "exchange"];
 /// Why the committer refused.
 pub const COMMIT_REFUSALS: &[&str] = &["queue_full", "too_large", "malformed", "closed", "failed", "store"];
 
@@ -152,6 +156,10 @@ metrics_table! {
     PHONE_ACTORS = "otpd_phone_actors", Kind::Gauge, Count, [];
     /// Phone numbers brought into memory.
     PHONE_ACTIVATIONS = "otpd_phone_activations_total", Kind::Counter, Count, [];
+    /// Changes of a number that met another version in the store and were decided anew.
+    PHONE_CONFLICTS = "otpd_phone_conflicts_total", Kind::Counter, Count, [];
+    /// Messages to a number that nobody waited for and that reached no actor or were not kept by the store.
+    PHONE_TELLS_LOST = "otpd_phone_tells_lost_total", Kind::Counter, Count, [];
     /// Actors of phone numbers that ended by a fault.
     PHONE_ACTOR_FAILURES = "otpd_phone_actor_failures_total", Kind::Counter, Count, [];
     /// Requests waiting for the actor of their phone number.
@@ -164,13 +172,17 @@ metrics_table! {
     COMMIT_REFUSALS_TOTAL = "otpd_commit_refusals_total", Kind::Counter, Count, ["reason": COMMIT_REFUSALS];
     /// Records in the store, known once the sweep has been through it.
     STORE_RECORDS = "otpd_store_records", Kind::Gauge, Count, [];
+    /// Records deleted by the sweep, because nothing of them was left to remember.
+    STORE_RECORDS_SWEPT = "otpd_store_records_swept_total", Kind::Counter, Count, [];
     /// HTTP requests answered.
     HTTP_REQUESTS = "otpd_http_requests_total", Kind::Counter, Count,
         ["route": ROUTES, "method": METHODS, "status": STATUSES];
     /// Time from request head to answer.
     HTTP_REQUEST_SECONDS = "otpd_http_request_seconds", Kind::Histogram(REQUEST_BUCKETS), Seconds, ["route": ROUTES];
-    /// Client connections open now.
-    CONNECTIONS = "otpd_connections", Kind::Gauge, Count, [];
+    /// Connections open now.
+    CONNECTIONS = "otpd_connections", Kind::Gauge, Count, ["listener": LISTENERS];
+    /// Connections ended because a time limit was over, by what they were in.
+    CONNECTIONS_SHED = "otpd_connections_shed_total", Kind::Counter, Count, ["phase": CONNECTION_PHASES];
     /// Requests refused by the limit per client address.
     IP_LIMITED = "otpd_ip_limited_total", Kind::Counter, Count, ["scope": DIALECTS];
     /// Work refused because a limit of this process was reached, by limit.

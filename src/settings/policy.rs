@@ -28,7 +28,7 @@ impl Codes {
             weak: r.flag("codes.weak"),
             ttl: r.seconds("codes.ttl_s", 60..=600),
             attempts: r.number("codes.attempts", 3..=10),
-            resend_after: r.seconds_list("codes.resend_after_s", 1..=3_600, 1..=10),
+            resend_after: r.seconds_list("codes.resend_after_s", 1..=3_600, 1..=7),
             cooldown: r.seconds("codes.cooldown_s", 0..=3_600),
         }
     }
@@ -44,21 +44,19 @@ pub struct Limits {
     /// Client addresses remembered at once.
     pub ip_entries_max: usize,
     /// Messages per number and window.
-    pub sends_per_window: u32,
+    pub sends_per_window: u8,
     /// Length of that window.
     pub send_window: Duration,
     /// Messages per number and day.
-    pub sends_per_day: u32,
-    /// Messages per number and day from one client address.
-    pub sends_per_day_per_ip: u32,
+    pub sends_per_day: u8,
     /// Wrong codes in a row without a wait.
-    pub guess_free: u32,
+    pub guess_free: u16,
     /// First wait.
     pub guess_delay: Duration,
     /// Longest wait.
     pub guess_delay_max: Duration,
     /// Wrong codes in a row that end checks by number.
-    pub guess_stop: u32,
+    pub guess_stop: u16,
 }
 
 impl Limits {
@@ -67,10 +65,9 @@ impl Limits {
             ip_per_minute: r.number("limits.ip_per_minute", 0..=1_000_000),
             ipv6_prefix: r.number("limits.ipv6_prefix", 48..=64),
             ip_entries_max: r.number("limits.ip_entries_max", 1_000..=10_000_000),
-            sends_per_window: r.number("limits.sends_per_window", 1..=100),
+            sends_per_window: r.number("limits.sends_per_window", 1..=50),
             send_window: r.seconds("limits.send_window_s", 10..=86_400),
-            sends_per_day: r.number("limits.sends_per_day", 1..=1_000),
-            sends_per_day_per_ip: r.number("limits.sends_per_day_per_ip", 1..=1_000),
+            sends_per_day: r.number("limits.sends_per_day", 1..=50),
             guess_free: r.number("limits.guess_free", 0..=20),
             guess_delay: r.seconds("limits.guess_delay_s", 1..=3_600),
             guess_delay_max: r.seconds("limits.guess_delay_max_s", 1..=86_400),

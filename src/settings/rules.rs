@@ -27,6 +27,11 @@ fn doors(s: &Settings) -> Vec<Rule> {
             "must be longer than sms.send_deadline_ms, or clients see our time-out instead of the provider's",
         ),
         (
+            s.server.exchange_timeout > s.server.request_timeout,
+            "server.exchange_timeout_ms",
+            "must be longer than server.request_timeout_ms, or connections end before their answers",
+        ),
+        (
             s.server.connections_per_ip_max <= s.server.connections_max,
             "server.connections_per_ip_max",
             "must not be above server.connections_max",
@@ -57,11 +62,6 @@ fn numbers(s: &Settings) -> Vec<Rule> {
             "must be longer than store.commit_timeout_ms, or every slow commit becomes an unknown outcome",
         ),
         (s.phone.actors_hard_max >= s.phone.actors_max, "phone.actors_hard_max", "must not be below phone.actors_max"),
-        (
-            s.limits.sends_per_day_per_ip <= s.limits.sends_per_day,
-            "limits.sends_per_day_per_ip",
-            "must not be above limits.sends_per_day",
-        ),
         (
             s.limits.guess_delay_max >= s.limits.guess_delay,
             "limits.guess_delay_max_s",

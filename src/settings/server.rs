@@ -26,12 +26,16 @@ pub struct Server {
     pub request_timeout: Duration,
     /// How long a connection may be idle.
     pub keep_alive_max: Duration,
+    /// Longest time of a request without progress.
+    pub exchange_timeout: Duration,
     /// Connections open at once.
     pub connections_max: usize,
     /// Connections open at once from one client address.
     pub connections_per_ip_max: usize,
     /// Largest request head, bytes.
     pub header_bytes_max: usize,
+    /// Most header lines of an HTTP/1.1 request.
+    pub headers_max: usize,
     /// Largest request body, bytes.
     pub body_bytes_max: usize,
     /// Peers whose `X-Forwarded-For` is believed.
@@ -60,6 +64,8 @@ pub struct Http2 {
     pub streams_max: u32,
     /// Streams a client may reset before its connection ends.
     pub resets_max: usize,
+    /// How often a silent connection is asked whether it is alive.
+    pub ping_interval: Duration,
 }
 
 impl Server {
@@ -71,9 +77,11 @@ impl Server {
             body_timeout: r.millis("server.body_timeout_ms", 100..=60_000),
             request_timeout: r.millis("server.request_timeout_ms", 1_000..=300_000),
             keep_alive_max: r.seconds("server.keep_alive_max_s", 1..=3_600),
+            exchange_timeout: r.millis("server.exchange_timeout_ms", 1_000..=600_000),
             connections_max: r.number("server.connections_max", 1..=1_000_000),
             connections_per_ip_max: r.number("server.connections_per_ip_max", 1..=1_000_000),
             header_bytes_max: r.number("server.header_bytes_max", 8_192..=1_048_576),
+            headers_max: r.number("server.headers_max", 16..=1_000),
             body_bytes_max: r.number("server.body_bytes_max", 1_024..=1_048_576),
             trusted_proxies: r.list("server.trusted_proxies", "a network, as in 10.0.0.0/8, or an address", network),
             shutdown_deadline: r.millis("server.shutdown_deadline_ms", 0..=600_000),
@@ -81,6 +89,7 @@ impl Server {
             http2: Http2 {
                 streams_max: r.number("server.http2.streams_max", 1..=10_000),
                 resets_max: r.number("server.http2.resets_max", 1..=10_000),
+                ping_interval: r.millis("server.http2.ping_interval_ms", 1_000..=600_000),
             },
         }
     }

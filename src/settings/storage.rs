@@ -22,7 +22,7 @@ pub struct Store {
     pub durability: Durability,
     /// Memory for the page cache, MiB.
     pub cache_mib: u64,
-    /// Below this much free disk, MiB, changes are refused.
+    /// Below this much free disk, MiB, changes are refused; 0: no such limit.
     pub free_mib_min: u64,
     /// Changes that may wait.
     pub queue_max: usize,
@@ -54,7 +54,7 @@ impl Store {
                 &[("buffered", Durability::Buffered)],
             ),
             cache_mib: r.number("store.cache_mib", 8..=1_048_576),
-            free_mib_min: r.number("store.free_mib_min", 1..=1_048_576),
+            free_mib_min: r.number("store.free_mib_min", 0..=1_048_576),
             queue_max: r.number("store.queue_max", 1..=1_000_000),
             batch_max: r.number("store.batch_max", 1..=65_536),
             batch_bytes_max: r.number("store.batch_bytes_max", 8_192..=126_976),
@@ -96,6 +96,8 @@ pub struct Phone {
     pub call_timeout: Duration,
     /// How often an undelivered message is sent on.
     pub forwards_max: u8,
+    /// Messages nobody waits for that are sent on at one time.
+    pub background_forwards_max: usize,
     /// Failed starts in a row that bring quarantine.
     pub quarantine_failures: u32,
     /// Length of a quarantine.
@@ -115,6 +117,7 @@ impl Phone {
             shards: r.number("phone.shards", 1..=1_024),
             call_timeout: r.millis("phone.call_timeout_ms", 200..=120_000),
             forwards_max: r.number("phone.forwards_max", 0..=2),
+            background_forwards_max: r.number("phone.background_forwards_max", 1..=100_000),
             quarantine_failures: r.number("phone.quarantine_failures", 1..=100),
             quarantine: r.millis("phone.quarantine_ms", 100..=3_600_000),
         }
