@@ -1,8 +1,10 @@
 //! otpd: the phone sign-in server that people run themselves.
+pub mod app;
 pub mod clock;
 pub mod entropy;
 pub mod http;
 pub mod metrics;
+pub mod phone;
 pub mod record;
 pub mod service;
 pub mod settings;

@@ -35,12 +35,17 @@ impl fmt::Debug for Params {
 /// Reads the parameters of a request.
 pub async fn read(request: Request, limits: &BodyLimits) -> Result<Params, BodyFault> {
     let (parts, body) = request.into_parts();
-    let is_form = is_form(&parts.headers);
-    if !is_form && !body::is_json(&parts.headers) {
-        return Err(BodyFault::MediaType);
-    }
     let bytes = body::read(&parts.headers, body, limits).await?;
-    if is_form { from_form(&bytes) } else { from_json(&bytes) }
+    parse(&parts.headers, &bytes)
+}
+
+/// The parameters in a body that was collected, by its Content-Type.
+pub fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Params, BodyFault> {
+    match (is_form(headers), body::is_json(headers)) {
+        (true, _) => from_form(bytes),
+        (false, true) => from_json(bytes),
+        (false, false) => Err(BodyFault::MediaType),
+    }
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -18,4 +18,5 @@ pub mod problem;
 pub mod rate_headers;
 mod request_metrics;
 pub mod tls;
+pub mod v1;
 mod watch;

@@ -59,6 +59,9 @@ pub struct Policy {
     pub fresh_login_ms: Millis,
     /// Sends of all doors per number and day.
     pub sends_per_day: u8,
+    /// How many of them one client address may ask for, callers with a key aside: half, so that a stranger cannot use
+    /// up an owner's day.
+    pub sends_per_day_per_address: u8,
     /// The number's own guess budget.
     pub guesses: GuessPolicy,
 }
@@ -94,6 +97,7 @@ impl Default for Policy {
             refresh_grace_ms: 10 * SECOND,
             fresh_login_ms: 10 * MINUTE,
             sends_per_day: 10,
+            sends_per_day_per_address: 5,
             guesses: GuessPolicy { free: 5, delay_ms: 30 * SECOND, delay_max_ms: HOUR, stop_at: 100 },
         }
     }

@@ -76,7 +76,7 @@ impl SendLog {
         if sender.keyed {
             return Ok(());
         }
-        let share = per_day.div_ceil(2);
+        let share = usize::from(policy.sends_per_day_per_address);
         self.room(SendLimit::Address, share, SENDS_KEPT_MS, now, |sent| sent.address == sender.address)
     }
 

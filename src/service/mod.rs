@@ -1,8 +1,228 @@
-//! The use cases in the core's words: what a caller may ask of otpd, whatever the protocol.
+//! The use cases, in the core's words: what every API is a translation onto. No HTTP here.
 //!
-//! Turns what people typed into the core's values ([`number`], [`code_input`]) so that nothing further in
-//! ever meets raw text. Never knows HTTP, JSON names or status codes.
+//! `verification` (start, resend, check, cancel, read) · `sign_in` (receipts, refresh, tokens) · `user` (what a
+//! signed-in person may do) · `moving` (phone change) · `sending` (from a draft to a settled send). Typed text is
+//! read by `number` and `code_input`; `audit` and `meters` tell what happened.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a use case names the outcomes its command can have; every other one is a refusal or `unexpected`"
+)]
+
+pub mod audit;
 pub mod code_input;
 pub mod digits;
+mod failure;
+mod meters;
+mod moving;
 pub mod number;
+mod sending;
+mod sign_in;
+mod user;
+mod user_ids;
+mod verification;
+
+use std::{net::IpAddr, sync::Arc};
+
+use tokio_util::task::TaskTracker;
+
+pub use self::{
+    failure::{Failure, Refused},
+    sign_in::{Introspection, SignedInTokens},
+    user::User,
+    user_ids::UserIds,
+    verification::{Checked, Code, StartInput, Verification, VerificationRef},
+};
+use crate::{
+    clock::Clock,
+    entropy::Entropy,
+    phone::{Directory, Reply},
+    record::{
+        Command, Door, IdempotencyKey, Keyring, Label, Outcome, PhoneNumber, Policy, Refusal, Request, SendQuota,
+        Sender, UnixMillis,
+    },
+    sms,
+    token::{Caller, TokenMaker},
+};
+
+/// One API over the core: its name and its figures.
+#[derive(Debug, Clone)]
+pub struct Dialect {
+    /// `v1` or the dialect's name, as in metrics.
+    pub name: &'static str,
+    /// The same, for the record.
+    pub label: Label,
+    /// Its figures.
+    pub policy: Arc<Policy>,
+}
+
+impl Dialect {
+    /// An API of this name with these figures.
+    pub fn new(name: &'static str, policy: Policy) -> Self {
+        Self { name, label: Label::of(name), policy: Arc::new(policy) }
+    }
+
+    /// Its door of that purpose.
+    pub fn door(&self, purpose: Label) -> Door {
+        Door { dialect: self.label, purpose }
+    }
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Ties answers, logs and audit events together.
+    pub request_id: Arc<str>,
+    /// The client's address.
+    pub address: IpAddr,
+    /// The part of it that limits go by (IPv6: the /64).
+    pub bucket: IpAddr,
+    /// The back end that called with a key, if one did.
+    pub caller: Option<Caller>,
+    /// The request's `Idempotency-Key` and a digest of what it asks, if a key came.
+    pub idempotency: Option<IdempotencyInput>,
+}
+
+/// An `Idempotency-Key` and what it came with.
+#[derive(Debug, Clone)]
+pub struct IdempotencyInput {
+    /// The key as the client sent it.
+    pub key: String,
+    /// Operation and body, so that another use of the key is noticed.
+    pub asked: Vec<u8>,
+}
+
+/// A success, with what its headers need.
+#[derive(Debug, Clone)]
+pub struct Answer<T> {
+    /// What was asked for.
+    pub value: T,
+    /// True if it is the kept answer of an earlier request.
+    pub replayed: bool,
+    /// The send window as it stands.
+    pub quota: SendQuota,
+    /// The time it was decided at.
+    pub now: UnixMillis,
+}
+
+impl<T> Answer<T> {
+    fn of(reply: &Reply, value: T) -> Self {
+        Self { value, replayed: reply.replayed, quota: reply.quota, now: reply.now }
+    }
+}
+
+/// What the use cases work with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The numbers.
+    pub directory: Directory,
+    /// The way out.
+    pub sender: sms::sender::Sender,
+    /// What messages say.
+    pub texts: sms::text::Texts,
+    /// Codes and ids.
+    pub keys: Arc<Keyring>,
+    /// Tokens.
+    pub tokens: TokenMaker,
+    /// Fresh user ids.
+    pub user_ids: UserIds,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Answer starts with their code (`dev.show_codes`); never beside a gateway that really sends.
+    pub show_codes: bool,
+}
+
+/// The use cases. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Service {
+    parts: Arc<Parts>,
+    tasks: TaskTracker,
+    meters: Arc<meters::Meters>,
+}
+
+/// The client of a sign-in without an API key, as in `client_id`.
+const OWN_CLIENT: Label = Label::of("otpd");
+
+impl Service {
+    /// A service over its parts. Make it after the metrics recorder was installed: it keeps the handles.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), tasks: TaskTracker::new(), meters: Arc::default() }
+    }
+
+    /// The clock that every decision goes by.
+    pub fn now(&self) -> UnixMillis {
+        self.parts.clock.now()
+    }
+
+    /// The token maker: keys, issuer, audience.
+    pub fn tokens(&self) -> &TokenMaker {
+        &self.parts.tokens
+    }
+
+    /// The texts: which WebOTP hosts and app hashes are configured.
+    pub fn texts(&self) -> &sms::text::Texts {
+        &self.parts.texts
+    }
+
+    /// Waits until sends and phone changes under way have ended. Call it after the doors are closed.
+    pub async fn finish(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn draw(&self) -> u64 {
+        self.parts.entropy.draw()
+    }
+
+    fn sender_of(&self, origin: &Origin) -> Sender {
+        let octets = match origin.bucket {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        let tag = self.parts.keys.tag("address", &[&octets]);
+        let address = u64::from_be_bytes(tag.first_chunk::<8>().copied().unwrap_or_default());
+        Sender { address, keyed: origin.caller.is_some() }
+    }
+
+    fn client_of(origin: &Origin) -> Label {
+        origin.caller.as_ref().and_then(|caller| Label::new(&caller.id).ok()).unwrap_or(OWN_CLIENT)
+    }
+
+    fn request(&self, origin: &Origin, command: Command) -> Request {
+        let idempotency = origin.idempotency.as_ref().map(|input| {
+            let caller = origin.caller.as_ref().map_or("anyone", |caller| &caller.id);
+            let tag = |label, parts: &[&[u8]]| self.parts.keys.tag(label, parts);
+            IdempotencyKey {
+                key: tag("idempotency key", &[caller.as_bytes(), input.key.as_bytes()]),
+                body: tag("idempotency body", &[&input.asked]),
+            }
+        });
+        Request { command, idempotency }
+    }
+
+    /// Asks a number's actor. An account found on its way is brought home first, and then it is asked once more.
+    async fn ask(&self, dialect: &Dialect, phone: PhoneNumber, request: Request) -> Result<Reply, Failure> {
+        let policy = &dialect.policy;
+        let reply = self.parts.directory.ask(phone, Arc::clone(policy), request.clone()).await?;
+        let Outcome::Refused(Refusal::MoveUnfinished(unfinished)) = reply.outcome else { return Ok(reply) };
+        // Whatever comes of it, the second answer is the caller's.
+        let _finished = self.finish_move(dialect, unfinished, None).await;
+        Ok(self.parts.directory.ask(phone, Arc::clone(policy), request).await?)
+    }
+
+    /// Turns a refusal into a failure and counts it.
+    fn refused(&self, dialect: &Dialect, reply: &Reply, refusal: Refusal) -> Failure {
+        self.meters.refusal(dialect.name, &refusal);
+        Failure::Refused(Refused { refusal, now: reply.now, quota: reply.quota })
+    }
+
+    /// An outcome that the command cannot have.
+    fn unexpected(&self, dialect: &Dialect, reply: &Reply) -> Failure {
+        match reply.outcome {
+            Outcome::Refused(refusal) => self.refused(dialect, reply, refusal),
+            _ => Failure::Internal("the core answered another question"),
+        }
+    }
+}

@@ -49,6 +49,8 @@ pub struct Limits {
     pub send_window: Duration,
     /// Messages per number and day.
     pub sends_per_day: u8,
+    /// Messages per number and day that one client address may ask for.
+    pub sends_per_day_per_ip: u8,
     /// Wrong codes in a row without a wait.
     pub guess_free: u16,
     /// First wait.
@@ -68,6 +70,7 @@ impl Limits {
             sends_per_window: r.number("limits.sends_per_window", 1..=50),
             send_window: r.seconds("limits.send_window_s", 10..=86_400),
             sends_per_day: r.number("limits.sends_per_day", 1..=50),
+            sends_per_day_per_ip: r.number("limits.sends_per_day_per_ip", 1..=50),
             guess_free: r.number("limits.guess_free", 0..=20),
             guess_delay: r.seconds("limits.guess_delay_s", 1..=3_600),
             guess_delay_max: r.seconds("limits.guess_delay_max_s", 1..=86_400),
@@ -89,8 +92,6 @@ pub struct Token {
     pub session_ttl: Duration,
     /// How long a used refresh token answers again.
     pub refresh_grace: Duration,
-    /// Life of a receipt.
-    pub receipt_ttl: Duration,
     /// Tolerated difference of clocks.
     pub leeway: Duration,
     /// How old the sign-in may be for a change of number.
@@ -105,7 +106,6 @@ impl Token {
             access_ttl: r.seconds("token.access_ttl_s", 60..=86_400),
             session_ttl: r.seconds("token.session_ttl_s", 300..=31_536_000),
             refresh_grace: r.seconds("token.refresh_grace_s", 0..=60),
-            receipt_ttl: r.seconds("token.receipt_ttl_s", 10..=600),
             leeway: r.seconds("token.leeway_s", 0..=60),
             fresh_login: r.seconds("token.fresh_login_s", 60..=3_600),
         }

@@ -67,6 +67,11 @@ fn numbers(s: &Settings) -> Vec<Rule> {
             "limits.guess_delay_max_s",
             "must not be below limits.guess_delay_s",
         ),
+        (
+            s.limits.sends_per_day_per_ip <= s.limits.sends_per_day,
+            "limits.sends_per_day_per_ip",
+            "must not be above limits.sends_per_day",
+        ),
         (s.limits.guess_stop > s.limits.guess_free, "limits.guess_stop", "must be above limits.guess_free"),
     ]
 }

@@ -1,0 +1,292 @@
+//! Composition: settings become parts, parts become a server; and the order in which it all stops.
+//!
+//! Stop order: readiness turns 503, doors close and finish what they have, sends under way end, actors are drained,
+//! the last batch is flushed, the store is let go. Never the supervisors first: ractor kills their children.
+
+mod parts;
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::{Clock, SystemClock},
+    entropy::{Entropy, OsEntropy},
+    http::{
+        listener::{self, ListenerSettings},
+        middleware,
+        ops::{self, Operations, Readiness},
+        v1::{self, V1},
+    },
+    metrics::{Exporter, ExporterError},
+    phone::{self, Directory, Sweeper},
+    record::Move,
+    service::{self, Service, UserIds},
+    settings::Settings,
+    shutdown::Shutdown,
+    sms::{Gateway, SettingError},
+    store::{SnapshotStore, committer::Committer, sled_store::OpenError},
+    token::{ApiKeys, KeyFault, TokenMaker},
+};
+
+/// Numbers loaded in the middle of a phone change that may wait to be finished; what is dropped comes again with the
+/// number's next activation.
+const MOVES_QUEUE_MAX: usize = 1_024;
+
+/// What a test puts in the place of the world.
+#[derive(Clone)]
+pub struct World {
+    /// The time that decisions go by.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Instead of the embedded store of `store.path`.
+    pub store: Option<Arc<dyn SnapshotStore>>,
+    /// Instead of the gateway of `sms.gateway`.
+    pub gateway: Option<Arc<dyn Gateway>>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy), store: None, gateway: None }
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("clock", &self.clock).field("entropy", &self.entropy).finish_non_exhaustive()
+    }
+}
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A key file cannot be used.
+    #[error("{0}")]
+    Keys(#[from] KeyFault),
+    /// The store cannot be opened.
+    #[error("store.path: {0}")]
+    Store(#[from] OpenError),
+    /// Records without the keys that their codes, ids and sessions hang on.
+    #[error("sealing.keys is missing, and the store has records: bring the file back, or move the data away")]
+    SealingKeysLost,
+    /// A setting that only its part can judge.
+    #[error("{0}")]
+    Setting(#[from] SettingError),
+    /// Another such setting.
+    #[error("{0}: {1}")]
+    Named(&'static str, String),
+    /// An address cannot be listened on.
+    #[error("{0}: cannot listen on {1}: {2}")]
+    Listen(&'static str, SocketAddr, std::io::ErrorKind),
+    /// The metrics recorder.
+    #[error("{0}")]
+    Metrics(#[from] ExporterError),
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::ErrorKind),
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Orderly; everything acknowledged is in the store.
+    Stopped,
+    /// A flush failed: neither store nor page cache can be trusted, so nothing more may be answered. The process has
+    /// to end at once.
+    StoreFailed,
+}
+
+/// A server that is bound and ready to run.
+#[derive(Debug)]
+pub struct App {
+    address: SocketAddr,
+    ops_address: SocketAddr,
+    service: Service,
+    directory: Directory,
+    committer: Committer,
+    store_failed: CancellationToken,
+    doors: Vec<JoinHandle<()>>,
+    ops_stop: CancellationToken,
+    shutdown: Shutdown,
+}
+
+impl App {
+    /// Builds everything and starts listening. Requests are answered from here on.
+    ///
+    /// # Errors
+    /// Nothing is listening then, and the store is closed.
+    pub async fn start(settings: &Settings, world: World, shutdown: Shutdown) -> Result<Self, StartError> {
+        let exporter = Exporter::install()?;
+        let (listener, address) = bind("server.listen", settings.server.listen).await?;
+        let (ops_listener, ops_address) = bind("ops.listen", settings.ops.listen).await?;
+        let public_url = settings.server.public_url(address);
+
+        let files = parts::Files::new(&settings.store.path);
+        let had_sealing_keys = files.sealing.exists();
+        let keyring = parts::keyring(&files, &world)?;
+        let store = match world.store.clone() {
+            Some(store) => store,
+            None => parts::open_store(settings, &files).await?,
+        };
+        if !had_sealing_keys && store.scan(None, 1).await.is_ok_and(|page| !page.records.is_empty()) {
+            return Err(StartError::SealingKeysLost);
+        }
+        let store_failed = CancellationToken::new();
+        let committer = parts::committer(settings, Arc::clone(&store), store_failed.clone())?;
+        let (moves, reported_moves) = mpsc::channel::<Move>(MOVES_QUEUE_MAX);
+        let directory = Directory::new(
+            phone::Parts {
+                store: Arc::clone(&store),
+                committer: committer.clone(),
+                clock: Arc::clone(&world.clock),
+                keys: Arc::clone(&keyring),
+                moves,
+            },
+            parts::directory_settings(settings),
+        );
+        let service = Service::new(service::Parts {
+            directory: directory.clone(),
+            sender: parts::sender(settings, &world)?,
+            texts: parts::texts(settings)?,
+            keys: keyring,
+            tokens: TokenMaker::new(
+                parts::token_settings(settings, &public_url),
+                Arc::new(parts::signing_keys(settings, &files, &world)?),
+                Arc::clone(&world.entropy),
+            ),
+            user_ids: UserIds::new(Arc::clone(&store)),
+            clock: Arc::clone(&world.clock),
+            entropy: Arc::clone(&world.entropy),
+            show_codes: settings.dev.show_codes,
+        });
+        let dialect = parts::v1_dialect(settings);
+        let v1 = Arc::new(V1 {
+            service: service.clone(),
+            dialect: dialect.clone(),
+            api_keys: ApiKeys::open(&files.api)?,
+            require_key: settings.api.require_key,
+            ip_limiter: parts::ip_limiter(settings),
+            numbers: parts::number_rules(settings)?,
+            body_limits: parts::body_limits(settings),
+            public_url,
+        });
+        service::number::warm_up(&v1.numbers);
+        let router = middleware::harden(v1::router(v1), parts::edge(settings)?, &*world.entropy);
+        let operations =
+            Operator { exporter: exporter.clone(), shutdown: shutdown.clone(), committer: committer.clone(), store };
+        let ops_router =
+            middleware::harden(ops::router(Arc::new(operations)), middleware::EdgeSettings::default(), &*world.entropy);
+
+        tokio::spawn(service.clone().finish_reported_moves(dialect, reported_moves));
+        tokio::spawn(Sweeper::new(&directory, parts::sweep_settings(settings)).run());
+        tokio::spawn(exporter.upkeep(shutdown.token()));
+        let ops_stop = CancellationToken::new();
+        let ops_settings = ListenerSettings { name: "ops", ..ListenerSettings::default() };
+        let doors = vec![
+            spawn_door(listener, router, parts::listener(settings)?, shutdown.token()),
+            spawn_door(ops_listener, ops_router, ops_settings, ops_stop.clone()),
+        ];
+        Ok(Self { address, ops_address, service, directory, committer, store_failed, doors, ops_stop, shutdown })
+    }
+
+    /// Where clients connect: the bound address, also when port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where operators connect.
+    pub fn ops_address(&self) -> SocketAddr {
+        self.ops_address
+    }
+
+    /// Runs until the shutdown has begun, then stops in order within its deadline.
+    pub async fn run(self) -> Ended {
+        tokio::select! {
+            () = self.shutdown.draining() => {}
+            () = self.store_failed.cancelled() => return Ended::StoreFailed,
+        }
+        let store_failed = self.store_failed.clone();
+        tokio::select! {
+            () = self.stop() => Ended::Stopped,
+            () = store_failed.cancelled() => Ended::StoreFailed,
+        }
+    }
+
+    async fn stop(self) {
+        let Self { service, directory, committer, mut doors, ops_stop, shutdown, .. } = self;
+        let ops_door = doors.pop();
+        let in_order = async {
+            for door in doors {
+                // A listener only panics if a bug ends it; the rest is stopped all the same.
+                let _ended = door.await;
+            }
+            service.finish().await;
+        };
+        if tokio::time::timeout(shutdown.remaining(), in_order).await.is_err() {
+            tracing::warn!("requests or sends were still open at the deadline");
+        }
+        let left = directory.drain(shutdown.remaining()).await;
+        if left > 0 {
+            tracing::warn!(left, "actors were still busy at the deadline");
+        }
+        if let Err(fault) = committer.close().await {
+            tracing::error!(%fault, "the store did not close cleanly");
+        }
+        ops_stop.cancel();
+        if let Some(door) = ops_door {
+            door.abort();
+        }
+        tracing::info!("stopped");
+    }
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error: std::io::Error| StartError::Listen(key, address, error.kind());
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn spawn_door(
+    listener: TcpListener,
+    router: axum::Router,
+    settings: ListenerSettings,
+    stop: CancellationToken,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let drained = listener::serve(listener, router, settings, stop).await;
+        if drained.cut > 0 {
+            tracing::warn!(connections = drained.cut, "connections were cut at the deadline");
+        }
+    })
+}
+
+/// What the operators' routes ask.
+struct Operator {
+    exporter: Exporter,
+    shutdown: Shutdown,
+    committer: Committer,
+    store: Arc<dyn SnapshotStore>,
+}
+
+impl fmt::Debug for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operator").finish_non_exhaustive()
+    }
+}
+
+impl Operations for Operator {
+    fn metrics(&self) -> String {
+        self.exporter.render()
+    }
+
+    fn readiness(&self) -> Readiness {
+        if self.shutdown.is_draining() {
+            return Readiness::Draining;
+        }
+        let accepting = self.committer.accepting() && self.store.refusing().is_none();
+        if accepting { Readiness::Ready } else { Readiness::StoreRefuses }
+    }
+}

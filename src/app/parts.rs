@@ -1,0 +1,313 @@
+//! From settings to the small structs of the parts. Each function is one part; none of them decides anything.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{StartError, World};
+use crate::{
+    http::{
+        body::BodyLimits,
+        client_ip::ClientIpRules,
+        cors::CorsOrigins,
+        ip_limit::{IpLimitSettings, IpLimiter},
+        listener::ListenerSettings,
+        middleware::EdgeSettings,
+        tls,
+    },
+    phone::{DirectorySettings, SweepSettings},
+    record::{GuessPolicy, Keyring, Millis, Policy, SECOND},
+    service::{
+        Dialect,
+        number::{NumberRules, Validation},
+    },
+    settings::{self, GatewayKind, Settings},
+    sms::{
+        Gateway,
+        console::Console,
+        sender::{Sender, SenderSettings},
+        simulated::{Simulated, SimulatedSettings},
+        text::{TextSettings, Texts},
+        twilio::{Twilio, TwilioSettings},
+    },
+    store::{
+        SnapshotStore,
+        committer::{Committer, CommitterSettings},
+        sled_store::{self, SledSettings, SledStore},
+    },
+    token::{Algorithm, RECEIPT_LIFE_S, SealingKeyFile, SigningKeys, SigningOptions, TokenSettings},
+};
+
+/// The files of the data directory.
+pub struct Files {
+    /// The database.
+    pub db: PathBuf,
+    /// Keys of tokens.
+    pub signing: PathBuf,
+    /// Keys of codes and ids.
+    pub sealing: PathBuf,
+    /// Digests of the back ends' keys.
+    pub api: PathBuf,
+}
+
+impl Files {
+    /// Those of `store.path`.
+    pub fn new(path: &Path) -> Self {
+        Self {
+            db: path.join("db"),
+            signing: path.join("signing.keys"),
+            sealing: path.join("sealing.keys"),
+            api: path.join("api.keys"),
+        }
+    }
+}
+
+fn millis(length: Duration) -> Millis {
+    Millis::try_from(length.as_millis()).unwrap_or(Millis::MAX)
+}
+
+pub(super) fn keyring(files: &Files, world: &World) -> Result<Arc<Keyring>, StartError> {
+    let secrets = SealingKeyFile::new(&files.sealing).open(world.clock.now(), &*world.entropy)?;
+    let mut named = secrets.iter().map(|secret| (secret.id, &*secret.secret));
+    let current = named.next().ok_or_else(|| StartError::Named("sealing.keys", "has no key".to_owned()))?;
+    Ok(Arc::new(Keyring::new(current, &named.collect::<Vec<_>>())))
+}
+
+pub(super) fn signing_keys(settings: &Settings, files: &Files, world: &World) -> Result<SigningKeys, StartError> {
+    let options = SigningOptions { algorithm: algorithm(settings), ..SigningOptions::default() };
+    Ok(SigningKeys::open(&files.signing, &options, world.clock.now(), &*world.entropy)?)
+}
+
+/// The configured algorithm; settings has checked its name.
+pub fn algorithm(settings: &Settings) -> Algorithm {
+    settings.token.algorithm.parse().unwrap_or_default()
+}
+
+/// Opens the embedded store, on a thread that may wait: recovery takes 0.3 s per million records.
+pub async fn open_store(settings: &Settings, files: &Files) -> Result<Arc<dyn SnapshotStore>, StartError> {
+    let sled = SledSettings {
+        path: files.db.clone(),
+        durability: match settings.store.durability {
+            settings::Durability::Fsync => sled_store::Durability::Fsync,
+            settings::Durability::Buffered => sled_store::Durability::Buffered,
+        },
+        cache_mib: settings.store.cache_mib,
+        free_mib_min: settings.store.free_mib_min,
+    };
+    let open = tokio::task::spawn_blocking(move || SledStore::open(&sled)).await;
+    let store = open.map_err(|_| StartError::Named("store.path", "opening the store panicked".to_owned()))??;
+    Ok(Arc::new(store))
+}
+
+pub(super) fn committer(
+    settings: &Settings,
+    store: Arc<dyn SnapshotStore>,
+    failed: CancellationToken,
+) -> Result<Committer, StartError> {
+    let limits = CommitterSettings {
+        queue_max: settings.store.queue_max,
+        batch_max: settings.store.batch_max,
+        batch_bytes_max: settings.store.batch_bytes_max,
+        record_bytes_max: settings.store.record_bytes_max,
+    };
+    let on_fatal = Box::new(move |fault: &crate::store::StoreFault| {
+        tracing::error!(%fault, "the store failed; nothing more can be promised");
+        failed.cancel();
+    });
+    Committer::start(store, limits, on_fatal).map_err(|error| StartError::Thread(error.kind()))
+}
+
+pub(super) fn directory_settings(settings: &Settings) -> DirectorySettings {
+    let phone = &settings.phone;
+    DirectorySettings {
+        actors_max: phone.actors_max,
+        actors_hard_max: phone.actors_hard_max,
+        idle_ms: millis(phone.idle),
+        inflight_max: phone.inflight_max,
+        shards: phone.shards,
+        call_timeout_ms: millis(phone.call_timeout),
+        commit_timeout_ms: millis(settings.store.commit_timeout),
+        forwards_max: phone.forwards_max,
+        background_forwards_max: phone.background_forwards_max,
+        quarantine_failures: phone.quarantine_failures,
+        quarantine_ms: millis(phone.quarantine),
+    }
+}
+
+pub(super) fn sweep_settings(settings: &Settings) -> SweepSettings {
+    SweepSettings {
+        tick_ms: millis(settings.store.sweep_tick),
+        records_per_tick: settings.store.sweep_records_per_tick,
+    }
+}
+
+/// The canonical API's name and figures.
+pub(super) fn v1_dialect(settings: &Settings) -> Dialect {
+    let (codes, limits, token) = (&settings.codes, &settings.limits, &settings.token);
+    Dialect::new(
+        "v1",
+        Policy {
+            code_digits: codes.digits,
+            code_life_ms: millis(codes.ttl),
+            attempts_max: codes.attempts,
+            sends_max: limits.sends_per_window,
+            send_window_ms: millis(limits.send_window),
+            cooldown_ms: millis(codes.cooldown),
+            resend_after_ms: codes.resend_after.iter().copied().map(millis).collect(),
+            supersedes: false,
+            send_deadline_ms: millis(settings.sms.send_deadline),
+            receipt_life_ms: RECEIPT_LIFE_S * SECOND,
+            session_life_ms: millis(token.session_ttl),
+            refresh_grace_ms: millis(token.refresh_grace),
+            fresh_login_ms: millis(token.fresh_login),
+            sends_per_day: limits.sends_per_day,
+            sends_per_day_per_address: limits.sends_per_day_per_ip,
+            guesses: GuessPolicy {
+                free: limits.guess_free,
+                delay_ms: millis(limits.guess_delay),
+                delay_max_ms: millis(limits.guess_delay_max),
+                stop_at: limits.guess_stop,
+            },
+        },
+    )
+}
+
+pub(super) fn token_settings(settings: &Settings, public_url: &str) -> TokenSettings {
+    let token = &settings.token;
+    TokenSettings {
+        issuer: public_url.to_owned(),
+        audience: token.audience.clone().unwrap_or_else(|| public_url.to_owned()),
+        access_life_s: token.access_ttl.as_secs(),
+        leeway_s: token.leeway.as_secs(),
+    }
+}
+
+/// The sending policy over the configured gateway.
+pub fn sender(settings: &Settings, world: &World) -> Result<Sender, StartError> {
+    let sms = &settings.sms;
+    let gateway = match world.gateway.clone() {
+        Some(gateway) => gateway,
+        None => gateway(settings, world)?,
+    };
+    let limits = SenderSettings {
+        inflight_max: sms.inflight_max,
+        attempt_timeout_ms: millis(sms.attempt_timeout),
+        retry_backoff_ms: millis(sms.retry_backoff),
+        retry_after_max_ms: millis(sms.retry_after_max),
+    };
+    Ok(Sender::new(gateway, limits, Arc::clone(&world.entropy))?)
+}
+
+fn gateway(settings: &Settings, world: &World) -> Result<Arc<dyn Gateway>, StartError> {
+    Ok(match settings.sms.gateway {
+        GatewayKind::Console => Arc::new(Console::stdout()),
+        GatewayKind::Simulated => {
+            let simulated = settings.sms.simulated;
+            let settings =
+                SimulatedSettings { failure_rate: simulated.failure_rate, latency_ms: millis(simulated.latency) };
+            Arc::new(Simulated::new(settings, Arc::clone(&world.entropy))?)
+        }
+        GatewayKind::Twilio => Arc::new(Twilio::new(twilio(&settings.sms.twilio))?),
+    })
+}
+
+fn twilio(twilio: &settings::Twilio) -> TwilioSettings {
+    TwilioSettings {
+        base_url: twilio.base_url.clone(),
+        account_sid: twilio.account_sid.clone().unwrap_or_default(),
+        api_key_sid: twilio.api_key_sid.clone(),
+        auth_token: twilio.auth_token.clone().unwrap_or_default(),
+        from: twilio.from.clone(),
+        messaging_service_sid: twilio.messaging_service_sid.clone(),
+        test_mode: twilio.test_mode,
+        timeout_ms: millis(twilio.timeout),
+        connect_timeout_ms: millis(twilio.connect_timeout),
+        response_bytes_max: twilio.response_bytes_max,
+        connections_idle_max: twilio.connections_idle_max,
+    }
+}
+
+/// The texts of messages.
+pub fn texts(settings: &Settings) -> Result<Texts, StartError> {
+    let sms = &settings.sms;
+    Ok(Texts::new(TextSettings {
+        app: sms.app_name.clone(),
+        default_locale: sms.default_locale.clone(),
+        templates: sms.templates.clone(),
+        phone_changed: sms.phone_changed.clone(),
+        webotp_hosts: sms.webotp_hosts.clone(),
+        webotp_host: sms.webotp_host.clone(),
+        app_hashes: sms.app_hashes.clone(),
+        app_hash: sms.app_hash.clone(),
+        parts_max: sms.parts_max,
+    })?)
+}
+
+pub(super) fn ip_limiter(settings: &Settings) -> IpLimiter {
+    let limits = &settings.limits;
+    IpLimiter::new(&IpLimitSettings { scope: "v1", per_minute: limits.ip_per_minute, keys_max: limits.ip_entries_max })
+}
+
+pub(super) fn number_rules(settings: &Settings) -> Result<NumberRules, StartError> {
+    let phone = &settings.phone;
+    let region = phone.default_region.as_deref().map(str::parse).transpose();
+    let unknown = |_| StartError::Named("phone.default_region", "has no numbering plan".to_owned());
+    Ok(NumberRules {
+        default_region: region.map_err(unknown)?,
+        validation: match phone.validation {
+            settings::Validation::Syntax => Validation::Syntax,
+            settings::Validation::Valid => Validation::Valid,
+        },
+        bare_is_international: false,
+    })
+}
+
+pub(super) fn body_limits(settings: &Settings) -> BodyLimits {
+    BodyLimits { bytes_max: settings.server.body_bytes_max, read_timeout: settings.server.body_timeout }
+}
+
+fn client_ip(settings: &Settings) -> ClientIpRules {
+    ClientIpRules { trusted_proxies: settings.server.trusted_proxies.clone(), ipv6_prefix: settings.limits.ipv6_prefix }
+}
+
+pub(super) fn edge(settings: &Settings) -> Result<EdgeSettings, StartError> {
+    let server = &settings.server;
+    let is_https = server.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
+    let cors = CorsOrigins::new(&settings.api.cors_origins);
+    Ok(EdgeSettings {
+        request_timeout: server.request_timeout,
+        hsts: server.tls.is_some() || is_https,
+        client_ip: client_ip(settings),
+        cors: cors.map_err(|error| StartError::Named("api.cors_origins", error.to_string()))?,
+    })
+}
+
+pub(super) fn listener(settings: &Settings) -> Result<ListenerSettings, StartError> {
+    let server = &settings.server;
+    let read = |key: &'static str, path: &Path| {
+        std::fs::read(path).map_err(|error| StartError::Named(key, format!("cannot be read: {}", error.kind())))
+    };
+    let tls = server.tls.as_ref().map(|files| {
+        let (chain, key) = (read("server.tls.cert", &files.cert)?, read("server.tls.key", &files.key)?);
+        tls::server_config(&chain, &key).map_err(|error| StartError::Named("server.tls", error.to_string()))
+    });
+    Ok(ListenerSettings {
+        name: "main",
+        connections_max: server.connections_max,
+        connections_per_ip_max: server.connections_per_ip_max,
+        header_read_timeout: server.header_read_timeout,
+        keep_alive_idle: server.keep_alive_max,
+        exchange_timeout: server.exchange_timeout,
+        drain_timeout: server.shutdown_deadline,
+        header_bytes_max: server.header_bytes_max,
+        h2_streams_max: server.http2.streams_max,
+        h2_resets_max: server.http2.resets_max,
+        tls: tls.transpose()?,
+        client_ip: client_ip(settings),
+        ..ListenerSettings::default()
+    })
+}

@@ -1,0 +1,72 @@
+//! `/v1`, `/oauth` and `/.well-known`: the canonical API (`contracts/v1.md`), a translation onto the use cases.
+//!
+//! `call` reads a request: who asks, what, and whether it may be let in. `verifications`, `oauth`, `me` and `admin`
+//! are the routes; `refusal` says every "no" as a problem, `render` every success as JSON. Decides nothing itself.
+
+mod admin;
+mod call;
+mod input;
+mod me;
+mod oauth;
+mod refusal;
+mod render;
+mod verifications;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{delete, get, post},
+};
+
+use super::{body::BodyLimits, ip_limit::IpLimiter, problem};
+use crate::{
+    service::{Dialect, Service, number::NumberRules},
+    token::ApiKeys,
+};
+
+/// What the routes work with.
+#[derive(Debug)]
+pub struct V1 {
+    /// The use cases.
+    pub service: Service,
+    /// The name `v1` and its figures.
+    pub dialect: Dialect,
+    /// Back ends' keys.
+    pub api_keys: ApiKeys,
+    /// Refuse callers without a key.
+    pub require_key: bool,
+    /// Calls of one address per minute.
+    pub ip_limiter: IpLimiter,
+    /// How typed numbers are read.
+    pub numbers: NumberRules,
+    /// Bounds of bodies.
+    pub body_limits: BodyLimits,
+    /// What clients call this server, without a final slash.
+    pub public_url: String,
+}
+
+/// The routes of the canonical API.
+pub fn router(v1: Arc<V1>) -> Router {
+    Router::new()
+        .route("/v1/verifications", post(verifications::start))
+        .route("/v1/verifications/check", post(verifications::check_newest))
+        .route("/v1/verifications/{id}", get(verifications::read))
+        .route("/v1/verifications/{id}/check", post(verifications::check))
+        .route("/v1/verifications/{id}/resend", post(verifications::resend))
+        .route("/v1/verifications/{id}/cancel", post(verifications::cancel))
+        .route("/v1/sessions", post(verifications::sign_in))
+        .route("/v1/me", get(me::read).patch(me::update).delete(me::erase))
+        .route("/v1/me/export", get(me::export))
+        .route("/v1/me/sessions", get(me::sessions))
+        .route("/v1/me/sessions/{sid}", delete(me::end_session))
+        .route("/v1/me/phone-change", post(me::start_phone_change))
+        .route("/v1/admin/unlock", post(admin::unlock))
+        .route("/oauth/token", post(oauth::token))
+        .route("/oauth/revoke", post(oauth::revoke))
+        .route("/oauth/introspect", post(oauth::introspect))
+        .route("/.well-known/jwks.json", get(oauth::jwks))
+        .route("/.well-known/oauth-authorization-server", get(oauth::metadata))
+        .with_state(v1)
+        .merge(problem::pages())
+}

@@ -1,0 +1,135 @@
+//! Moving an account to another number: two records, four steps, each repeatable.
+//!
+//! The steps themselves are the core's (`record::decide::account`); here is only their order. Whoever meets a
+//! record in the middle calls [`Service::finish_move`] and goes on.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::{
+    record::{Account, Command, Move, Outcome, PHONE_CHANGE, PhoneNumber, Refusal, SessionRef, SignIn, SignedIn},
+    sms::Sms,
+};
+
+use super::{
+    Answer, Dialect, Failure, Origin, Service, SignedInTokens, StartInput, User, audit, verification::Verification,
+};
+
+/// How long the notice to the old number may be of use, in seconds.
+const NOTICE_VALID_S: u32 = 3_600;
+/// Tries to find a free place among the sends for the notice, a second apart.
+const NOTICE_TRIES: u32 = 10;
+
+impl Service {
+    /// Starts a phone change: a code to the new number, bound to the session that asks. The sign-in must be fresh.
+    pub async fn start_phone_change(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        user: &User,
+        to: PhoneNumber,
+    ) -> Result<Answer<Verification>, Failure> {
+        let now = self.now();
+        if now.since(user.session.opened_at) > dialect.policy.fresh_login_ms {
+            let quota = crate::record::SendQuota { most: 0, window_ms: 0, remaining: 0, reset_at: now };
+            let refusal = Refusal::NotFresh;
+            self.meters.refusal(dialect.name, &refusal);
+            return Err(Failure::Refused(super::Refused { refusal, now, quota }));
+        }
+        let bound_to = Some(user.session_ref());
+        self.start(dialect, origin, StartInput { bound_to, ..StartInput::plain(to, PHONE_CHANGE) }).await
+    }
+
+    /// The right code was given on the new number: brings the account there and signs in.
+    pub(super) async fn complete_move(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        from: PhoneNumber,
+        to: PhoneNumber,
+        session: Option<SessionRef>,
+    ) -> Result<SignedInTokens, Failure> {
+        let session = session.map(|session| session.nonce).ok_or(Failure::Internal("a claim without a session"))?;
+        let sign_in = SignIn { session: self.draw(), user_id: 0, client: Self::client_of(origin) };
+        let (service, of) = (self.clone(), dialect.clone());
+        let task =
+            self.tasks.spawn(async move { service.finish_move(&of, Move { from, to, session }, Some(sign_in)).await });
+        let moved = task.await.unwrap_or(Err(Failure::Internal("a phone change panicked")))?;
+        audit::done("phone_changed", dialect, origin, to);
+        let signed_in = moved.ok_or(Failure::Internal("a phone change without a session"))?;
+        self.sign(to, &signed_in, self.now())
+    }
+
+    /// Brings an account on its way to its new number. Every step may have been done before.
+    pub(super) async fn finish_move(
+        &self,
+        dialect: &Dialect,
+        unfinished: Move,
+        sign_in: Option<SignIn>,
+    ) -> Result<Option<SignedIn>, Failure> {
+        let Move { from, to, session } = unfinished;
+        let account = match self.step(dialect, from, Command::Release { to, session }).await? {
+            Outcome::Released(account) => account,
+            outcome => {
+                // Nothing to fetch (the session ended meanwhile): the new number need not wait for it.
+                self.step(dialect, to, Command::DropClaim { from, session }).await?;
+                return Err(refused_move(&outcome));
+            }
+        };
+        let adopt = Command::Adopt { from, session, account: account.clone(), sign_in };
+        let signed_in = match self.step(dialect, to, adopt).await? {
+            Outcome::SignedIn(signed_in) => Some(signed_in),
+            Outcome::Done => None,
+            outcome => {
+                tracing::error!(%from, %to, "a moved account could not be adopted and waits on its old number");
+                return Err(refused_move(&outcome));
+            }
+        };
+        self.notify_old_number(from, &account);
+        self.step(dialect, from, Command::DropParcel { to, user_id: account.user_id }).await?;
+        Ok(signed_in)
+    }
+
+    /// One step, without looking at unfinished moves again: that is what these steps mend.
+    async fn step(&self, dialect: &Dialect, phone: PhoneNumber, command: Command) -> Result<Outcome, Failure> {
+        let policy = std::sync::Arc::clone(&dialect.policy);
+        Ok(self.parts.directory.ask(phone, policy, command.into()).await?.outcome)
+    }
+
+    /// Tells the old number. It is best effort: the account has moved whether or not the notice arrives.
+    fn notify_old_number(&self, from: PhoneNumber, account: &Account) {
+        let text = self.parts.texts.phone_changed(account.profile.locale.as_deref());
+        let service = self.clone();
+        self.tasks.spawn(async move {
+            for _ in 0..NOTICE_TRIES {
+                if let Some(permit) = service.parts.sender.reserve() {
+                    let sms = Sms { to: from, text, valid_s: NOTICE_VALID_S };
+                    if let Err(error) = service.parts.sender.send(permit, &sms).await.result {
+                        tracing::warn!(phone = %from, %error, "the old number could not be told of its change");
+                    }
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            tracing::warn!(phone = %from, "the old number could not be told of its change: too many sends");
+        });
+    }
+
+    /// Finishes moves that the actors report when they load a record in the middle of one.
+    pub async fn finish_reported_moves(self, dialect: Dialect, mut reported: mpsc::Receiver<Move>) {
+        while let Some(unfinished) = reported.recv().await {
+            if let Err(failure) = self.finish_move(&dialect, unfinished, None).await {
+                tracing::warn!(from = %unfinished.from, to = %unfinished.to, ?failure, "a phone change did not finish");
+            }
+        }
+    }
+}
+
+/// The asking session has ended: to the caller, its token is not good.
+fn refused_move(outcome: &Outcome) -> Failure {
+    match outcome {
+        Outcome::Refused(_) => Failure::Token(crate::token::TokenError::Invalid),
+        _ => Failure::Internal("the core answered another question"),
+    }
+}

@@ -1,0 +1,252 @@
+//! Verifications: start, resend, check, cancel, read.
+
+use crate::record::{
+    ChallengeView, Command, IdKind, Keyring, Label, MessageFacts, OnMatch, Outcome, PhoneNumber, SealedId, SessionRef,
+    Start, Target, UnixMillis,
+};
+
+pub use crate::record::Code;
+
+use super::{Answer, Dialect, Failure, Origin, Service, SignedInTokens, audit};
+
+/// What a start asks for, read and checked.
+#[derive(Debug, Clone)]
+pub struct StartInput {
+    /// The number.
+    pub phone: PhoneNumber,
+    /// What for.
+    pub purpose: Label,
+    /// By what.
+    pub channel: Label,
+    /// What the text is made from.
+    pub facts: MessageFacts,
+    /// Digits, if not the policy's.
+    pub digits: Option<u8>,
+    /// Life in milliseconds, if not the policy's.
+    pub life_ms: Option<u64>,
+    /// The caller's own code.
+    pub chosen: Option<Code>,
+    /// The caller's notes.
+    pub metadata: Vec<(String, String)>,
+    /// The session a phone change belongs to.
+    pub bound_to: Option<SessionRef>,
+}
+
+impl StartInput {
+    /// A code of the policy's own form, by SMS.
+    pub fn plain(phone: PhoneNumber, purpose: Label) -> Self {
+        Self {
+            phone,
+            purpose,
+            channel: Label::of("sms"),
+            facts: MessageFacts::default(),
+            digits: None,
+            life_ms: None,
+            chosen: None,
+            metadata: Vec::new(),
+            bound_to: None,
+        }
+    }
+}
+
+/// A verification as its holder may see it.
+#[derive(Debug, Clone)]
+pub struct Verification {
+    /// `ver_` and 32 hexadecimal digits.
+    pub id: String,
+    /// Whose number.
+    pub phone: PhoneNumber,
+    /// How it stands.
+    pub view: ChallengeView,
+    /// The code just sent, under `dev.show_codes` alone.
+    pub shown_code: Option<Code>,
+}
+
+/// What every verification id starts with.
+const ID_PREFIX: &str = "ver_";
+
+impl Verification {
+    pub(super) fn new(keys: &Keyring, phone: PhoneNumber, view: ChallengeView) -> Self {
+        let sealed = keys.seal(view.key, IdKind::Verification, phone, view.nonce);
+        Self { id: format!("{ID_PREFIX}{}", sealed.to_hex()), phone, view, shown_code: None }
+    }
+}
+
+/// A verification id, opened: it names its number and its challenge.
+#[derive(Debug, Clone, Copy)]
+pub struct VerificationRef {
+    pub(super) phone: PhoneNumber,
+    pub(super) nonce: u64,
+}
+
+/// A right code.
+#[derive(Debug, Clone)]
+pub enum Checked {
+    /// Approved; the receipt proves it for a minute.
+    Approved {
+        /// The verification.
+        verification: Verification,
+        /// A signed JWT.
+        receipt: crate::token::Token,
+        /// True if the number has no account yet.
+        is_new_user: bool,
+    },
+    /// A phone change went through: the account is here, with a session.
+    Moved(SignedInTokens),
+}
+
+impl Service {
+    /// Opens a verification id. One that we did not make is refused before any actor is started.
+    pub fn verification(&self, id: &str) -> Result<VerificationRef, Failure> {
+        let sealed = id.strip_prefix(ID_PREFIX).and_then(SealedId::from_hex).ok_or(Failure::UnknownId)?;
+        let opened = self.parts.keys.open(IdKind::Verification, sealed).ok_or(Failure::UnknownId)?;
+        Ok(VerificationRef { phone: opened.phone, nonce: opened.nonce })
+    }
+
+    /// Starts a verification and sends its code.
+    pub async fn start(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        input: StartInput,
+    ) -> Result<Answer<Verification>, Failure> {
+        let command = Command::Start(Box::new(Start {
+            nonce: self.draw(),
+            door: dialect.door(input.purpose),
+            channel: input.channel,
+            chosen: input.chosen,
+            digits: input.digits,
+            life_ms: input.life_ms,
+            sender: self.sender_of(origin),
+            facts: input.facts,
+            metadata: input.metadata,
+            bound_to: input.bound_to,
+        }));
+        self.issue(dialect, origin, input.phone, command).await
+    }
+
+    /// Sends the same code again.
+    pub async fn resend(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        of: VerificationRef,
+        chosen: Option<Code>,
+    ) -> Result<Answer<Verification>, Failure> {
+        let command = Command::Resend { nonce: of.nonce, sender: self.sender_of(origin), chosen };
+        self.issue(dialect, origin, of.phone, command).await
+    }
+
+    /// Checks a code by id.
+    pub async fn check(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        of: VerificationRef,
+        code: Code,
+        session: Option<SessionRef>,
+    ) -> Result<Answer<Checked>, Failure> {
+        self.approve(dialect, origin, of.phone, (Target::Id(of.nonce), code, session)).await
+    }
+
+    /// Checks a code against the newest verification of a number and purpose.
+    pub async fn check_newest(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        (phone, purpose): (PhoneNumber, Label),
+        code: Code,
+        session: Option<SessionRef>,
+    ) -> Result<Answer<Checked>, Failure> {
+        self.approve(dialect, origin, phone, (Target::Newest(dialect.door(purpose)), code, session)).await
+    }
+
+    async fn approve(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        phone: PhoneNumber,
+        (target, code, session): (Target, Code, Option<SessionRef>),
+    ) -> Result<Answer<Checked>, Failure> {
+        let command = Command::Check { target, code, on_match: OnMatch::Approve, session };
+        let reply = self.ask(dialect, phone, self.request(origin, command)).await?;
+        self.meters.check(dialect.name, &reply.outcome);
+        match reply.outcome.clone() {
+            Outcome::Approved { view, is_new_user, at } => {
+                self.verified(dialect, origin, phone, &view, reply.replayed, at);
+                let verification = Verification::new(&self.parts.keys, phone, view);
+                let receipt = self.receipt(&verification, at)?;
+                Ok(Answer::of(&reply, Checked::Approved { verification, receipt, is_new_user }))
+            }
+            Outcome::Claimed { from, view } => {
+                self.verified(dialect, origin, phone, &view, reply.replayed, reply.now);
+                let moved = self.complete_move(dialect, origin, from, phone, session).await?;
+                Ok(Answer::of(&reply, Checked::Moved(moved)))
+            }
+            _ => {
+                let failure = self.unexpected(dialect, &reply);
+                audit::refused("code_checked", dialect, origin, phone, &failure);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Tells operators of a right code, once.
+    pub(super) fn verified(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        phone: PhoneNumber,
+        view: &ChallengeView,
+        replayed: bool,
+        at: UnixMillis,
+    ) {
+        if !replayed {
+            self.meters.verified(at.since(view.created_at));
+            audit::done("code_checked", dialect, origin, phone);
+        }
+    }
+
+    /// Ends a verification.
+    pub async fn cancel(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        of: VerificationRef,
+    ) -> Result<Answer<Verification>, Failure> {
+        let request = self.request(origin, Command::Cancel { nonce: of.nonce });
+        let answer = self.show(dialect, of.phone, request).await?;
+        audit::done("verification_canceled", dialect, origin, of.phone);
+        Ok(answer)
+    }
+
+    /// How a verification stands.
+    pub async fn read(&self, dialect: &Dialect, of: VerificationRef) -> Result<Answer<Verification>, Failure> {
+        self.show(dialect, of.phone, Command::Read { nonce: of.nonce }.into()).await
+    }
+
+    async fn show(
+        &self,
+        dialect: &Dialect,
+        phone: PhoneNumber,
+        request: crate::record::Request,
+    ) -> Result<Answer<Verification>, Failure> {
+        let reply = self.ask(dialect, phone, request).await?;
+        match reply.outcome.clone() {
+            Outcome::Verification(view) => Ok(Answer::of(&reply, Verification::new(&self.parts.keys, phone, view))),
+            _ => Err(self.unexpected(dialect, &reply)),
+        }
+    }
+
+    /// Clears delays and counts of failures of a number.
+    pub async fn unlock(&self, dialect: &Dialect, origin: &Origin, phone: PhoneNumber) -> Result<(), Failure> {
+        let reply = self.ask(dialect, phone, self.request(origin, Command::Unlock)).await?;
+        match reply.outcome {
+            Outcome::Done => {
+                audit::done("number_unlocked", dialect, origin, phone);
+                Ok(())
+            }
+            _ => Err(self.unexpected(dialect, &reply)),
+        }
+    }
+}
