@@ -1,5 +1,6 @@
 //! otpd: the phone sign-in server that people run themselves.
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod entropy;
 pub mod http;

@@ -3,7 +3,7 @@
 //! Stop order: readiness turns 503, doors close and finish what they have, sends under way end, actors are drained,
 //! the last batch is flushed, the store is let go. Never the supervisors first: ractor kills their children.
 
-mod parts;
+pub mod parts;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
     metrics::{Exporter, ExporterError},
     phone::{self, Directory, Sweeper},
     record::Move,
-    service::{self, Service, UserIds},
+    service::{self, Dialect, Service, UserIds},
     settings::Settings,
     shutdown::Shutdown,
     sms::{Gateway, SettingError},
@@ -162,18 +162,7 @@ impl App {
             show_codes: settings.dev.show_codes,
         });
         let dialect = parts::v1_dialect(settings);
-        let v1 = Arc::new(V1 {
-            service: service.clone(),
-            dialect: dialect.clone(),
-            api_keys: ApiKeys::open(&files.api)?,
-            require_key: settings.api.require_key,
-            ip_limiter: parts::ip_limiter(settings),
-            numbers: parts::number_rules(settings)?,
-            body_limits: parts::body_limits(settings),
-            public_url,
-        });
-        service::number::warm_up(&v1.numbers);
-        let router = middleware::harden(v1::router(v1), parts::edge(settings)?, &*world.entropy);
+        let router = Self::router(settings, &files, &world, service.clone(), dialect.clone(), public_url)?;
         let operations =
             Operator { exporter: exporter.clone(), shutdown: shutdown.clone(), committer: committer.clone(), store };
         let ops_router =
@@ -189,6 +178,29 @@ impl App {
             spawn_door(ops_listener, ops_router, ops_settings, ops_stop.clone()),
         ];
         Ok(Self { address, ops_address, service, directory, committer, store_failed, doors, ops_stop, shutdown })
+    }
+
+    /// The clients' routes.
+    fn router(
+        settings: &Settings,
+        files: &parts::Files,
+        world: &World,
+        service: Service,
+        dialect: Dialect,
+        public_url: String,
+    ) -> Result<axum::Router, StartError> {
+        let v1 = Arc::new(V1 {
+            service,
+            dialect,
+            api_keys: ApiKeys::open(&files.api)?,
+            require_key: settings.api.require_key,
+            ip_limiter: parts::ip_limiter(settings),
+            numbers: parts::number_rules(settings)?,
+            body_limits: parts::body_limits(settings),
+            public_url,
+        });
+        service::number::warm_up(&v1.numbers);
+        Ok(middleware::harden(v1::router(v1), parts::edge(settings)?, &*world.entropy))
     }
 
     /// Where clients connect: the bound address, also when port 0 was asked for.

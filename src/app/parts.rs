@@ -43,6 +43,7 @@ use crate::{
 };
 
 /// The files of the data directory.
+#[derive(Debug)]
 pub struct Files {
     /// The database.
     pub db: PathBuf,
