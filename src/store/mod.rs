@@ -3,7 +3,11 @@
 //! Owns: the trait, the committer that groups writes, the backends. Never looks inside a snapshot
 //! beyond its header ([`crate::record::snapshot`]).
 
-use std::fmt;
+pub mod committer;
+pub mod memory;
+pub mod sled_store;
+
+use std::{fmt, future};
 
 use async_trait::async_trait;
 
@@ -72,7 +76,8 @@ pub trait SnapshotStore: Send + Sync + 'static {
 
     /// Applies each change if its version holds, makes all of them durable, answers per item in order.
     /// Two changes of one number in a batch are applied in order. An `Err` is about the whole batch.
-    /// Called from the committer's own thread, so it may block.
+    /// Called from the committer's own thread, so it may block. Only what is durable may be seen by a `load`
+    /// before this has answered.
     async fn commit(&self, batch: &[Change]) -> Result<Vec<Committed>, StoreFault>;
 
     /// Up to `limit` snapshots of numbers greater than `after`.
@@ -80,6 +85,17 @@ pub trait SnapshotStore: Send + Sync + 'static {
 
     /// True when other processes may write to the same store; outcomes decided on cached records are then re-checked.
     fn shared(&self) -> bool;
+
+    /// Why a change would be refused right now (disk nearly full); `None`: it would be tried. Cheap: asked by `readyz`.
+    fn refusing(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Resolves once the store cannot be trusted any more (a flush failed): the process has to end.
+    /// A fault of one call alone, say a time-out of a shared store, does not resolve it.
+    async fn failure(&self) -> StoreFault {
+        future::pending().await
+    }
 
     /// Makes everything durable and lets go of files and locks. Later calls answer `Refused`.
     async fn close(&self) -> Result<(), StoreFault>;

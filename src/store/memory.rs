@@ -1,0 +1,260 @@
+//! A store in memory, for tests, simulation and trying things out: nothing outlives the process.
+//!
+//! Owns: the map, and switches for every way in which a real store fails. It never blocks and takes time only
+//! from tokio's clock, so it runs in virtual time. Several [`MemoryStore::connect`]ions to one map stand for
+//! several processes on one shared store; switches, crash and close are those of one connection.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::Bound,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::{Change, Committed, Page, Snapshot, SnapshotStore, StoreFault};
+use crate::record::PhoneNumber;
+
+type Snapshots = BTreeMap<PhoneNumber, Snapshot>;
+
+/// One connection to a map of snapshots. What is in the map is what a real store has on disk.
+pub struct MemoryStore {
+    map: Arc<Mutex<Snapshots>>,
+    shared: bool,
+    state: Mutex<State>,
+    failed: CancellationToken,
+}
+
+/// Switches and what is under way.
+#[derive(Debug, Default)]
+struct State {
+    commit_delay: Duration,
+    load_delay: Duration,
+    refuse_next: u32,
+    refuse_all: bool,
+    lose_replies: u32,
+    fail_flush: bool,
+    fail_loads: bool,
+    closed: bool,
+    /// Batches between their arrival and their durability, by a number of their own.
+    under_way: BTreeMap<u64, Vec<Change>>,
+    batches: u64,
+}
+
+impl MemoryStore {
+    /// An empty store. `shared`: answer [`SnapshotStore::shared`] so, as a store of several processes does.
+    pub fn new(shared: bool) -> Self {
+        Self::over(Arc::default(), shared)
+    }
+
+    /// A further connection to the same snapshots, as another process (or the same one after its restart) has.
+    pub fn connect(&self) -> Self {
+        Self::over(Arc::clone(&self.map), self.shared)
+    }
+
+    fn over(map: Arc<Mutex<Snapshots>>, shared: bool) -> Self {
+        Self { map, shared, state: Mutex::default(), failed: CancellationToken::new() }
+    }
+
+    /// From now on a batch is durable only this long after it came, and a load takes that long.
+    pub fn slow(&self, commit: Duration, load: Duration) {
+        let mut state = self.state();
+        (state.commit_delay, state.load_delay) = (commit, load);
+    }
+
+    /// Refuses the next `batches`, untouched.
+    pub fn refuse_next(&self, batches: u32) {
+        self.state().refuse_next = batches;
+    }
+
+    /// Refuses every batch while set, as a nearly full disk does.
+    pub fn refuse_all(&self, refuse: bool) {
+        self.state().refuse_all = refuse;
+    }
+
+    /// Applies the next `batches` and answers that their outcome is unknown, as a shared store behind a
+    /// broken connection does.
+    pub fn lose_reply(&self, batches: u32) {
+        self.state().lose_replies = batches;
+    }
+
+    /// Fails the flush of the next batch: it is lost, and the store with it.
+    pub fn fail_flush(&self) {
+        self.state().fail_flush = true;
+    }
+
+    /// Fails every load while set.
+    pub fn fail_loads(&self, fail: bool) {
+        self.state().fail_loads = fail;
+    }
+
+    /// What `kill -9` does to batches under way: of each the first `kept` changes are durable, the rest
+    /// is lost, and none is answered as done.
+    pub fn crash(&self, kept: usize) {
+        let mut map = self.map();
+        for batch in std::mem::take(&mut self.state().under_way).into_values() {
+            for change in batch.iter().take(kept) {
+                apply(&mut map, change);
+            }
+        }
+    }
+
+    /// How many snapshots there are.
+    pub fn len(&self) -> usize {
+        self.map().len()
+    }
+
+    /// True if there is no snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.map().is_empty()
+    }
+
+    fn map(&self) -> MutexGuard<'_, Snapshots> {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a batch in: its number, and how long it takes.
+    fn admit(&self, batch: &[Change]) -> Result<(u64, Duration), StoreFault> {
+        let mut state = self.state();
+        self.open(&state)?;
+        if state.refuse_all {
+            return Err(StoreFault::Refused("store refuses everything"));
+        }
+        if let Some(left) = state.refuse_next.checked_sub(1) {
+            state.refuse_next = left;
+            return Err(StoreFault::Refused("store refuses this batch"));
+        }
+        state.batches += 1;
+        let number = state.batches;
+        state.under_way.insert(number, batch.to_vec());
+        Ok((number, state.commit_delay))
+    }
+
+    /// The moment at which a batch becomes durable, if no crash came first.
+    fn settle(&self, number: u64) -> Result<Vec<Committed>, StoreFault> {
+        // The map before the state, as in `crash`: the two locks are always taken in this order.
+        let mut map = self.map();
+        let mut state = self.state();
+        let Some(batch) = state.under_way.remove(&number) else {
+            return Err(StoreFault::Unknown("crashed".to_owned()));
+        };
+        if state.fail_flush {
+            self.failed.cancel();
+            return Err(StoreFault::Unknown("flush failed".to_owned()));
+        }
+        let outcomes = batch.iter().map(|change| apply(&mut map, change)).collect();
+        if let Some(left) = state.lose_replies.checked_sub(1) {
+            state.lose_replies = left;
+            return Err(StoreFault::Unknown("reply lost".to_owned()));
+        }
+        Ok(outcomes)
+    }
+
+    fn open(&self, state: &State) -> Result<(), StoreFault> {
+        if state.closed {
+            return Err(StoreFault::Refused("store closed"));
+        }
+        if self.failed.is_cancelled() {
+            return Err(StoreFault::Refused("store failed"));
+        }
+        Ok(())
+    }
+}
+
+fn apply(map: &mut Snapshots, change: &Change) -> Committed {
+    if map.get(&change.phone).map(|now| now.version) != change.expected {
+        return Committed::Conflict;
+    }
+    match &change.next {
+        Some(next) => map.insert(change.phone, next.clone()),
+        None => map.remove(&change.phone),
+    };
+    Committed::Done
+}
+
+/// Forgets a batch whose `commit` was dropped half way, together with the process that made it.
+struct UnderWay<'a> {
+    store: &'a MemoryStore,
+    number: u64,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.store.state().under_way.remove(&self.number);
+    }
+}
+
+/// `tokio::time::sleep` of nothing still waits for the next tick.
+async fn wait(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for MemoryStore {
+    async fn load(&self, phone: PhoneNumber) -> Result<Option<Snapshot>, StoreFault> {
+        let delay = self.state().load_delay;
+        wait(delay).await;
+        {
+            let state = self.state();
+            self.open(&state)?;
+            if state.fail_loads {
+                return Err(StoreFault::Unknown("load failed".to_owned()));
+            }
+        }
+        Ok(self.map().get(&phone).cloned())
+    }
+
+    async fn commit(&self, batch: &[Change]) -> Result<Vec<Committed>, StoreFault> {
+        let (number, delay) = self.admit(batch)?;
+        let _under_way = UnderWay { store: self, number };
+        wait(delay).await;
+        self.settle(number)
+    }
+
+    async fn scan(&self, after: Option<PhoneNumber>, limit: usize) -> Result<Page, StoreFault> {
+        self.open(&self.state())?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let map = self.map();
+        let mut rest = map.range((from, Bound::Unbounded));
+        let records: Vec<_> = rest.by_ref().take(limit.max(1)).map(|(phone, now)| (*phone, now.clone())).collect();
+        let next = rest.next().and_then(|_| records.last()).map(|(phone, _)| *phone);
+        Ok(Page { records, next })
+    }
+
+    fn shared(&self) -> bool {
+        self.shared
+    }
+
+    fn refusing(&self) -> Option<&'static str> {
+        let state = self.state();
+        state.refuse_all.then_some("store refuses everything")
+    }
+
+    async fn failure(&self) -> StoreFault {
+        self.failed.cancelled().await;
+        StoreFault::Unknown("flush failed".to_owned())
+    }
+
+    async fn close(&self) -> Result<(), StoreFault> {
+        self.state().closed = true;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("shared", &self.shared)
+            .field("records", &self.len())
+            .finish_non_exhaustive()
+    }
+}
