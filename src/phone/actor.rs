@@ -1,0 +1,279 @@
+//! The actor: decide, commit, reply.
+//!
+//! It keeps the record while the number is in use and answers one message at a time. It waits for nothing but the
+//! store, fails for nothing but a defect, and has nothing to save at its end, because what was acknowledged was
+//! committed before. Handlers always return `Ok`: an `Err` would be death, not an answer.
+
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::{sync::oneshot, time::timeout};
+
+use crate::{
+    record::{Decision, Policy, Record, Request, Rules, UnixMillis, decide, snapshot},
+    store::{Change, Committed, Snapshot, StoreFault},
+};
+
+use super::{
+    Fault, Reply,
+    activation::{Guard, Permit},
+    registry::Registry,
+};
+
+/// What an actor is sent. Small: ractor boxes every message once more.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Judge a request.
+    Apply(Box<Job>),
+    /// The last message before the end: delete the record if it has nothing left to remember.
+    Retire,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) policy: Arc<Policy>,
+    pub(super) request: Request,
+    /// Whom to answer; `None` for a tell.
+    pub(super) port: Option<oneshot::Sender<Result<Reply, Fault>>>,
+    /// The place it takes among the number's requests in flight.
+    pub(super) permit: Option<Permit>,
+}
+
+impl Job {
+    /// True if the caller has gone: nothing is evaluated then, so nothing leaks.
+    fn is_abandoned(&self) -> bool {
+        self.port.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+}
+
+/// The handler. Its guard takes the entry out of the registry however the actor ends.
+pub(super) struct PhoneActor {
+    guard: Guard,
+}
+
+/// What the actor remembers between messages.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    /// The record as the store has it; `None` before the first message and after an unknown outcome.
+    record: Option<Record>,
+    /// It was loaded with an account on its way from or to it.
+    found_move: bool,
+    /// That has been reported: once per activation.
+    reported_move: bool,
+    /// An unreadable snapshot has been logged: once per activation.
+    logged_unreadable: bool,
+}
+
+impl PhoneActor {
+    pub(super) fn new(guard: Guard) -> Self {
+        Self { guard }
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.guard.registry
+    }
+
+    async fn apply(&self, job: Job, cache: &mut Cache) {
+        if job.is_abandoned() {
+            return;
+        }
+        let answer = self.judge(&job.policy, &job.request, cache).await;
+        self.report_move(cache);
+        // Before the answer: who has it may ask again at once.
+        drop(job.permit);
+        match (job.port, answer) {
+            (Some(port), answer) => {
+                let _caller_gone = port.send(answer);
+            }
+            (None, Ok(_)) => {}
+            (None, Err(fault)) => {
+                self.registry().meters.tell_lost();
+                tracing::warn!(phone = %self.guard.activation.phone, %fault, "tell not taken");
+            }
+        }
+    }
+
+    /// Decides and commits. A conflict means that nothing was done: the record is read again and the same request
+    /// decided once more. An outcome without a write is checked against the store first, if others write to it too.
+    async fn judge(&self, policy: &Policy, request: &Request, cache: &mut Cache) -> Result<Reply, Fault> {
+        let Registry { parts, meters, .. } = self.registry();
+        let rules = Rules { policy, keys: &parts.keys };
+        let mut fresh = self.load(cache).await?;
+        let mut conflicted = false;
+        loop {
+            let Some(record) = &cache.record else { return Err(Fault::Unknown) };
+            let now = parts.clock.now();
+            let mut decision = decide(rules, record, request, now);
+            let Some(next) = decision.next.take() else {
+                if fresh || !parts.store.shared() || self.is_current(record).await? {
+                    return Ok(reply(decision, now));
+                }
+                fresh = self.reload(cache).await?;
+                continue;
+            };
+            match self.commit(cache, Some(&next)).await? {
+                Committed::Done => {
+                    cache.record = Some(next);
+                    meters.expired.increment(u64::from(decision.lapsed));
+                    return Ok(reply(decision, now));
+                }
+                Committed::Conflict if conflicted => return Err(Fault::StorageRefused),
+                Committed::Conflict => {
+                    conflicted = true;
+                    fresh = self.reload(cache).await?;
+                }
+            }
+        }
+    }
+
+    /// Reads the record if there is none in hand; true if it was read now. A fault here means that nothing was done.
+    async fn load(&self, cache: &mut Cache) -> Result<bool, Fault> {
+        if cache.record.is_some() {
+            return Ok(false);
+        }
+        let phone = self.guard.activation.phone;
+        let record = match self.read().await? {
+            None => Record::new(phone),
+            Some(found) => snapshot::decode(phone, &found.bytes).map_err(|unreadable| {
+                if !std::mem::replace(&mut cache.logged_unreadable, true) {
+                    tracing::error!(%phone, %unreadable, "record left as it is");
+                }
+                Fault::Unreadable
+            })?,
+        };
+        cache.found_move |= record.unfinished_move().is_some();
+        cache.record = Some(record);
+        Ok(true)
+    }
+
+    async fn reload(&self, cache: &mut Cache) -> Result<bool, Fault> {
+        cache.record = None;
+        self.load(cache).await
+    }
+
+    /// Does the store still have the version in hand?
+    async fn is_current(&self, record: &Record) -> Result<bool, Fault> {
+        Ok(self.read().await?.map(|found| found.version) == record.expected_version())
+    }
+
+    async fn read(&self) -> Result<Option<Snapshot>, Fault> {
+        let Registry { parts, settings, .. } = self.registry();
+        let phone = self.guard.activation.phone;
+        match timeout(settings.store_timeout(), parts.store.load(phone)).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(fault)) => {
+                tracing::warn!(%phone, %fault, "record not read");
+                Err(Fault::StorageRefused)
+            }
+            Err(_) => {
+                tracing::warn!(%phone, "record not read in time");
+                Err(Fault::StorageRefused)
+            }
+        }
+    }
+
+    /// Puts `next` in the place of the record in hand, or deletes that. Unless the answer says that the record in
+    /// hand still stands, it is forgotten, and the next message reads the truth.
+    async fn commit(&self, cache: &mut Cache, next: Option<&Record>) -> Result<Committed, Fault> {
+        let Registry { parts, settings, meters, .. } = self.registry();
+        let phone = self.guard.activation.phone;
+        let snapshot = |record: &Record| Snapshot {
+            version: record.expected_version().unwrap_or_default(),
+            bytes: snapshot::encode(record),
+        };
+        let expected = cache.record.as_ref().and_then(Record::expected_version);
+        let change = Change { phone, expected, next: next.map(snapshot) };
+        match timeout(settings.store_timeout(), parts.committer.commit(change)).await {
+            Ok(Ok(Committed::Done)) => Ok(Committed::Done),
+            Ok(Ok(Committed::Conflict)) => {
+                meters.conflict();
+                cache.record = None;
+                Ok(Committed::Conflict)
+            }
+            Ok(Err(fault @ StoreFault::Refused(_))) => {
+                tracing::warn!(%phone, %fault, "change refused");
+                Err(Fault::StorageRefused)
+            }
+            Ok(Err(fault @ StoreFault::Unknown(_))) => {
+                tracing::error!(%phone, %fault, "change may be lost");
+                cache.record = None;
+                Err(Fault::Unknown)
+            }
+            Err(_) => {
+                tracing::error!(%phone, "change not confirmed in time");
+                cache.record = None;
+                Err(Fault::Unknown)
+            }
+        }
+    }
+
+    /// An account that was found on its way, and still is after a decision, has lost whoever was moving it.
+    fn report_move(&self, cache: &mut Cache) {
+        if !cache.found_move || cache.reported_move {
+            return;
+        }
+        let Some(unfinished) = cache.record.as_ref().and_then(Record::unfinished_move) else { return };
+        cache.reported_move = true;
+        if self.registry().parts.moves.try_send(unfinished).is_err() {
+            self.registry().meters.over_moves.increment(1);
+        }
+    }
+
+    /// Deletes a record that has nothing left to remember. If it can't, the sweep will.
+    async fn retire(&self, cache: &mut Cache) {
+        let now = self.registry().parts.clock.now();
+        let due = cache.record.as_ref().filter(|record| record.expected_version().is_some());
+        if due.and_then(Record::forget_at).is_some_and(|at| at <= now) {
+            let _left_to_the_sweep = self.commit(cache, None).await;
+            cache.record = None;
+        }
+    }
+}
+
+fn reply(decision: Decision, now: UnixMillis) -> Reply {
+    let Decision { outcome, draft, replayed, quota, .. } = decision;
+    Reply { outcome, draft, replayed, quota, now }
+}
+
+impl Actor for PhoneActor {
+    type Msg = Message;
+    type State = Cache;
+    type Arguments = ();
+
+    /// Nothing that could fail: a failure here would be unsupervised.
+    async fn pre_start(&self, _myself: ActorRef<Message>, (): ()) -> Result<Cache, ActorProcessingErr> {
+        Ok(Cache::default())
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Message>,
+        message: Message,
+        cache: &mut Cache,
+    ) -> Result<(), ActorProcessingErr> {
+        // Boxed, so that an idle actor does not carry the room that its busiest moment needs.
+        match message {
+            Message::Apply(job) => Box::pin(self.apply(*job, cache)).await,
+            Message::Retire => Box::pin(self.retire(cache)).await,
+        }
+        Ok(())
+    }
+
+    /// Saves nothing, because it is not sure to run; it only tells the guard that the end was in order.
+    async fn post_stop(&self, _myself: ActorRef<Message>, _cache: &mut Cache) -> Result<(), ActorProcessingErr> {
+        self.guard.activation.stopped_in_order();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// anchors 11.18: every message is boxed and moved several times.
+    #[test]
+    fn a_message_is_two_words_at_most() {
+        assert!(size_of::<Message>() <= 2 * size_of::<usize>());
+    }
+}

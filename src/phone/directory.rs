@@ -1,0 +1,245 @@
+//! The handle everyone has on the numbers' actors.
+//!
+//! Sending is: find or start the activation, count the request in flight, enqueue, await the answer. A message that
+//! comes back undelivered was certainly not handled and is forwarded; a time-out or an actor that died is an unknown
+//! outcome, reported and never repeated.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use ractor::MessagingErr;
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::{
+    clock::Clock,
+    record::{Keyring, Move, PhoneNumber, Policy, Request},
+    store::{SnapshotStore, committer::Committer},
+};
+
+use super::{
+    Fault, Reply,
+    actor::{Job, Message},
+    collector,
+    meters::Census,
+    registry::{Entry, Registry},
+    settings::DirectorySettings,
+};
+
+/// What the actors work with.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where records are read.
+    pub store: Arc<dyn SnapshotStore>,
+    /// Where changes go.
+    pub committer: Committer,
+    /// The time decisions go by.
+    pub clock: Arc<dyn Clock>,
+    /// The keys codes and ids are derived from.
+    pub keys: Arc<Keyring>,
+    /// Where a number is reported that was loaded with an account on its way. Bounded; when it is full the report
+    /// is dropped and counted, and the number's next activation makes it again.
+    pub moves: mpsc::Sender<Move>,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("committer", &self.committer).field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+/// All numbers' actors. Clones are cheap and share everything.
+#[derive(Clone)]
+pub struct Directory {
+    pub(super) registry: Arc<Registry>,
+    /// Bounds the tasks that forward tells.
+    background: Arc<Semaphore>,
+}
+
+/// What became of a message.
+enum Delivery {
+    Taken,
+    /// The activation has ended or is about to: certainly not handled, here it is again.
+    Back(Box<Job>, Entry),
+}
+
+/// Pause between two looks at those that are still starting while the last drain runs.
+const DRAIN_PAUSE: Duration = Duration::from_millis(10);
+/// Actors drained between two yields.
+const DRAIN_CHUNK: usize = 1_024;
+
+/// The answer when there are too many live numbers, or one can't be reached: room comes within seconds.
+pub(super) fn overloaded() -> Fault {
+    Fault::Overloaded { retry_after: Duration::from_secs(2) }
+}
+
+impl Directory {
+    /// Starts shards and collector; both live until [`Directory::drain`]. Metrics are bound now: install the
+    /// recorder first.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new(parts: Parts, settings: DirectorySettings) -> Self {
+        let background = Arc::new(Semaphore::new(settings.background_forwards_max));
+        let registry = Arc::new(Registry::new(parts, settings));
+        tokio::spawn(collector::run(Arc::clone(&registry)));
+        Self { registry, background }
+    }
+
+    /// Has the number's actor judge `request`, and answers when the outcome is durable. Dropping the future cancels
+    /// nothing that has begun; what has not begun is never evaluated.
+    ///
+    /// # Errors
+    /// A [`Fault`]; after [`Fault::Unknown`] the change may have been made, after all others it certainly was not.
+    pub async fn ask(&self, phone: PhoneNumber, policy: Arc<Policy>, request: Request) -> Result<Reply, Fault> {
+        let deadline = Instant::now() + self.registry.settings.call_timeout();
+        let (port, answer) = oneshot::channel();
+        let job = Box::new(Job { policy, request, port: Some(port), permit: None });
+        let delivery = self.deliver(phone, job)?;
+        self.forward(phone, delivery, deadline).await?;
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(Fault::Unknown),
+        }
+    }
+
+    /// Enqueues `request` and returns: what is asked from now on is judged after it. The outcome is nobody's to know;
+    /// the in-flight limit does not bind it, because each follows a send, and those are few. If the actor is just
+    /// ending, a background task forwards it. Call it within a tokio runtime.
+    pub fn tell(&self, phone: PhoneNumber, policy: Arc<Policy>, request: Request) {
+        let job = Box::new(Job { policy, request, port: None, permit: None });
+        let delivery = match self.deliver(phone, job) {
+            Ok(Delivery::Taken) => return,
+            Ok(back @ Delivery::Back(..)) => back,
+            Err(fault) => return self.tell_lost(phone, fault),
+        };
+        let Ok(slot) = Arc::clone(&self.background).try_acquire_owned() else {
+            return self.tell_lost(phone, overloaded());
+        };
+        let directory = self.clone();
+        tokio::spawn(async move {
+            let deadline = Instant::now() + directory.registry.settings.call_timeout();
+            if let Err(fault) = directory.forward(phone, delivery, deadline).await {
+                directory.tell_lost(phone, fault);
+            }
+            drop(slot);
+        });
+    }
+
+    /// Live actors.
+    pub fn len(&self) -> usize {
+        self.registry.live()
+    }
+
+    /// True if no actor is live.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What has happened to actors since the start.
+    pub fn census(&self) -> Census {
+        self.registry.meters.census()
+    }
+
+    /// Lets the number's actor go now, as the collector would: say, after its snapshot was repaired by hand. False
+    /// if there is none or it has not started yet.
+    pub fn passivate(&self, phone: PhoneNumber) -> bool {
+        let found = self.registry.find(phone);
+        found.is_some_and(|entry| self.registry.passivate(phone, entry.activation.id))
+    }
+
+    /// The end: refuses new activations, lets every actor serve what waits for it and go, then stops the shards.
+    /// Answers how many actors were still there when `within` was over: 0 if all went in order. Call it after HTTP
+    /// has finished and before the committer closes.
+    pub async fn drain(&self, within: Duration) -> usize {
+        let registry = &self.registry;
+        registry.draining.store(true, Ordering::SeqCst);
+        registry.stop.cancel();
+        let _deadline_passed = timeout(within, self.drain_all()).await;
+        let left = registry.live();
+        if left == 0 {
+            // A shard that stops kills its children, so it stops last and only if it has none.
+            for shard in &registry.shards {
+                let _stopped_before = shard.drain();
+            }
+        } else {
+            tracing::error!(left, "phone actors did not end in time");
+        }
+        left
+    }
+
+    /// Pass after pass, because those that are still starting must not be drained yet.
+    async fn drain_all(&self) {
+        while self.registry.live() > 0 {
+            let emptied = self.registry.emptied.notified();
+            for chunk in self.registry.everyone().chunks(DRAIN_CHUNK) {
+                for filed in chunk {
+                    self.registry.passivate(filed.phone, filed.activation);
+                }
+                tokio::task::yield_now().await;
+            }
+            let _one_more_look = timeout(DRAIN_PAUSE, emptied).await;
+        }
+    }
+
+    /// Enqueues, without waiting.
+    fn deliver(&self, phone: PhoneNumber, mut job: Box<Job>) -> Result<Delivery, Fault> {
+        let registry = &self.registry;
+        let entry = registry.find_or_start(phone)?;
+        let most = if job.port.is_some() { registry.settings.inflight_max } else { u32::MAX };
+        let Some(permit) = entry.activation.admit(most, &registry.meters.inflight) else {
+            registry.meters.over_inflight.increment(1);
+            return Err(Fault::Busy);
+        };
+        job.permit = Some(permit);
+        entry.activation.touch(registry.tick.load(Ordering::Relaxed));
+        match entry.actor.send_message(Message::Apply(job)) {
+            Ok(()) => Ok(Delivery::Taken),
+            Err(MessagingErr::SendErr(Message::Apply(job))) => Ok(Delivery::Back(job, entry)),
+            Err(
+                MessagingErr::SendErr(Message::Retire) | MessagingErr::ChannelClosed | MessagingErr::InvalidActorType,
+            ) => Err(Fault::Unknown),
+        }
+    }
+
+    /// Sends what came back to the next activation, once the one before has ended. The job keeps its place in flight
+    /// meanwhile, so that no more wait here than may wait in a mailbox.
+    async fn forward(&self, phone: PhoneNumber, mut delivery: Delivery, deadline: Instant) -> Result<(), Fault> {
+        for _ in 0..self.registry.settings.forwards_max {
+            let Delivery::Back(job, entry) = delivery else { return Ok(()) };
+            if timeout_at(deadline, entry.actor.wait(None)).await.is_err() {
+                return Err(self.unreachable());
+            }
+            // The guard may not have run yet; that life is over all the same.
+            self.registry.remove(phone, entry.activation.id);
+            drop(entry);
+            self.registry.meters.forwarded();
+            delivery = self.deliver(phone, job)?;
+        }
+        match delivery {
+            Delivery::Taken => Ok(()),
+            Delivery::Back(..) => Err(self.unreachable()),
+        }
+    }
+
+    fn unreachable(&self) -> Fault {
+        self.registry.meters.over_forwards.increment(1);
+        overloaded()
+    }
+
+    fn tell_lost(&self, phone: PhoneNumber, fault: Fault) {
+        self.registry.meters.tell_lost();
+        tracing::warn!(%phone, %fault, "tell not delivered");
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory").field("live", &self.len()).field("census", &self.census()).finish_non_exhaustive()
+    }
+}
