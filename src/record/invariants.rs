@@ -11,7 +11,7 @@ use super::{
     policy::Policy,
     session::SESSIONS_MAX,
     snapshot,
-    state::{CLOCK_BEHIND_MAX_MS, Record},
+    state::Record,
     time::UnixMillis,
     window::SENDS_MAX,
 };
@@ -74,11 +74,11 @@ pub fn check_step(
                 | Refusal::IdempotencyInFlight { .. }
         )
     );
-    let rebased = now.plus(CLOCK_BEHIND_MAX_MS) < before.seen_at;
+    let rebased = before.is_ahead_of(now);
     let mut rules = vec![
         (matched.iter().all(|nonce| was_live(*nonce)), "I3 I4 I8 a match was live before the step"),
         (matched.len() <= 1, "I4 one match a step"),
-        (!(load_refusal && decision.next.is_some()), "I9 a refusal for load or lock reasons changes nothing"),
+        (rebased || !(load_refusal && decision.next.is_some()), "I9 a refusal for load or lock reasons changes nothing"),
         (decision.draft.is_none() || decision.next.is_some(), "I14 a message follows a commit"),
     ];
     if let Some(next) = &decision.next {

@@ -119,7 +119,7 @@ impl Record {
     pub(super) fn at(&self, now: UnixMillis) -> (Self, UnixMillis) {
         let mut record = self.clone();
         let mut now = now;
-        if now.plus(CLOCK_BEHIND_MAX_MS) < self.seen_at {
+        if self.is_ahead_of(now) {
             record.rebase(now);
         } else {
             now = now.max(self.seen_at);
@@ -127,6 +127,11 @@ impl Record {
         record.seen_at = now;
         record.purge(now);
         (record, now)
+    }
+
+    /// Did a clock that this record saw run ahead, by all that is known at `now`?
+    pub(super) fn is_ahead_of(&self, now: UnixMillis) -> bool {
+        now.plus(CLOCK_BEHIND_MAX_MS) < self.seen_at
     }
 
     /// One clock ran ahead: what was pending ends, windows and locks restart from now, nothing revives.

@@ -68,7 +68,9 @@ pub fn decide(rules: Rules<'_>, record: &Record, request: &Request, now: UnixMil
         step
     });
     let quota = after.sends.quota(rules.policy, now);
-    let next = step.changed.then(|| {
+    // Limits that restart from now are written down even with a refusal, or each refusal would restart them again.
+    let next = if step.changed { Some(after) } else { record.is_ahead_of(now).then(|| record.at(now).0) };
+    let next = next.map(|mut after| {
         // A new record starts at the time in µs, so that deleting and re-creating never repeats a version.
         after.version = match record.version {
             0 => now.0.saturating_mul(1_000).max(1),
