@@ -115,7 +115,7 @@ async fn an_unfinished_move_is_reported_once_per_activation() {
     // The very request that finishes it leaves nothing to report.
     within(|| world.directory.passivate(phone(2))).await;
     within(|| world.directory.len() == 1).await;
-    world.ask(phone(2), Command::DropClaim { from: phone(1) }).await.unwrap();
+    world.ask(phone(2), Command::DropClaim { from: phone(1), session: claimed.session }).await.unwrap();
     assert!(world.moves.try_recv().is_err());
 }
 

@@ -97,6 +97,10 @@ impl SnapshotStore for Rigged {
         self.inner.scan(after, limit).await
     }
 
+    async fn lease_user_ids(&self, count: u64) -> Result<std::ops::Range<u64>, StoreFault> {
+        self.inner.lease_user_ids(count).await
+    }
+
     fn shared(&self) -> bool {
         self.inner.shared()
     }
