@@ -42,6 +42,10 @@ impl SnapshotStore for Watched {
     async fn scan(&self, after: Option<PhoneNumber>, limit: usize) -> Result<Page, StoreFault> {
         self.store.scan(after, limit).await
     }
+    async fn lease_user_ids(&self, count: u64) -> Result<std::ops::Range<u64>, StoreFault> {
+        self.store.lease_user_ids(count).await
+    }
+
     fn shared(&self) -> bool {
         false
     }
