@@ -1,4 +1,4 @@
-//! Every example request of the document, sent to a running server and answered as documented.
+//! Every example request of the document, sent to a running server and answered as documented; and every call, asked wrongly.
 //!
 //! [`prepare`] brings the server into the state that an example speaks of and says which of its values stand for which real
 //! ones. An example without a preparation fails: it has to be thought about.
@@ -167,24 +167,31 @@ fn requests(operation: &Value) -> Vec<(String, String, Option<Value>)> {
     content.iter().flat_map(of_type).collect()
 }
 
+/// The path with the examples of its parameters in it.
+fn example_path(path: &str, operation: &Value) -> String {
+    let parameters = operation["parameters"].as_array().unwrap().iter().map(resolve);
+    parameters.filter(|parameter| parameter["in"] == "path").fold(path.to_owned(), |path, parameter| {
+        let name = format!("{{{}}}", parameter["name"].as_str().unwrap());
+        path.replace(&name, parameter["example"].as_str().unwrap())
+    })
+}
+
+fn method(name: &str) -> Method {
+    Method::from_bytes(name.to_uppercase().as_bytes()).unwrap()
+}
+
 #[tokio::test]
 async fn every_example_is_answered_as_documented() {
     let mut stage = Stage::new().await;
     let mut sent = 0;
-    for (path, method, operation) in operations() {
+    for (path, verb, operation) in operations() {
         let id = operation["operationId"].as_str().unwrap();
         let expected =
             operation["responses"].as_object().unwrap().keys().find(|status| status.starts_with('2')).unwrap();
         for (media_type, name, body) in requests(operation) {
             let scene = prepare(&mut stage, id, &name).await;
-            let parameters = operation["parameters"].as_array().unwrap().iter().map(resolve);
-            let in_path = parameters.filter(|parameter| parameter["in"] == "path");
-            let path = in_path.fold(path.to_owned(), |path, parameter| {
-                let name = format!("{{{}}}", parameter["name"].as_str().unwrap());
-                path.replace(&name, parameter["example"].as_str().unwrap())
-            });
-            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let mut request = stage.app.client.request(method, stage.app.url(&scene.live(&path)));
+            let mut request =
+                stage.app.client.request(method(verb), stage.app.url(&scene.live(&example_path(path, operation))));
             if let Some(body) = body {
                 let body: Value = serde_json::from_str(&scene.live(&body.to_string())).unwrap();
                 request = match media_type.as_str() {
@@ -202,5 +209,53 @@ async fn every_example_is_answered_as_documented() {
         }
     }
     assert!(sent >= 34, "only {sent} examples were sent");
+    stage.app.stop().await;
+}
+
+/// One wrong thing: a credential, a header, a body.
+async fn ask_wrongly(stage: &Stage, call: (&str, &str), token: &str, wrong: (&str, &str), body: Option<&str>) {
+    let (verb, path) = call;
+    let mut request = stage.app.client.request(method(verb), stage.app.url(path)).bearer_auth(token);
+    if let Some(body) = body {
+        request = request.header("content-type", "application/json").body(body.to_owned());
+    }
+    let headers = reqwest::header::HeaderMap::from_iter([(wrong.0.parse().unwrap(), wrong.1.parse().unwrap())]);
+    // Reading it holds it to the document.
+    let answer = Answer::read(request.headers(headers)).await;
+    assert!((400..500).contains(&answer.status), "{verb} {path} took {wrong:?} with {body:?}: {answer:?}");
+}
+
+/// Whatever is wrong with the form of a request, the answer is one that the call has in the document.
+#[tokio::test]
+async fn every_call_refuses_as_documented() {
+    let mut stage = Stage::new().await;
+    let user = stage.signed_in().await.credential.unwrap();
+    let too_large = format!("{{\"to\":\"{}\"}}", "1".repeat(20_000));
+    let nothing = ("accept", "*/*");
+    for (path, verb, operation) in operations() {
+        let callers = operation["security"].as_array().unwrap();
+        if callers.is_empty() {
+            continue;
+        }
+        let path = example_path(path, operation);
+        let of_user = callers.iter().all(|caller| !caller["accessToken"].is_null());
+        let token = if of_user { user.clone() } else { stage.key.clone() };
+        let call = (verb, path.as_str());
+        for credential in ["Bearer sk_wrong", "Basic c2tfd3Jvbmc6"] {
+            ask_wrongly(&stage, call, "", ("authorization", credential), Some("{}")).await;
+        }
+        if of_user {
+            ask_wrongly(&stage, call, "", ("authorization", "Bearer a.b.c"), Some("{}")).await;
+        }
+        if operation["parameters"].as_array().unwrap().iter().any(|it| resolve(it)["name"] == "Idempotency-Key") {
+            ask_wrongly(&stage, call, &token, ("idempotency-key", "a b"), Some("{}")).await;
+        }
+        if !operation["requestBody"].is_null() {
+            ask_wrongly(&stage, call, &token, ("content-type", "text/plain"), Some("{}")).await;
+            for body in ["{", "[]", "{\"colour\":1}", "{\"to\":1,\"to\":2}", &too_large] {
+                ask_wrongly(&stage, call, &token, nothing, Some(body)).await;
+            }
+        }
+    }
     stage.app.stop().await;
 }

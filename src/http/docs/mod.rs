@@ -5,8 +5,10 @@
 //! and held to the running server by the tests: `tests/it/openapi.rs` compares routes and fields and sends every example,
 //! and every answer that any test of `tests/it` reads is checked against it (`tests/it/documented.rs`).
 //!
-//! **A dialect adds its part** with a module like [`oauth`] (a function from nothing to [`Api`]) and one line in [`APIS`].
-//! Names of schemas, security schemes and operations are shared by all, so a dialect puts its own name before them.
+//! **A dialect adds its part** with a module like [`oauth`] (a function from nothing to [`Api`]: calls, bodies, credentials)
+//! and one line in [`APIS`]. Names of schemas, security schemes and operations are shared by all, so it puts its own name
+//! before them. Its errors are answers like others, [`Operation::answers`] with its own schema. The tests then ask for the
+//! state that each of its example requests speaks of (`prepare` in `tests/it/openapi_examples.rs`).
 
 pub mod example;
 mod oauth;

@@ -22,7 +22,7 @@ pub(super) fn tokens() -> Api {
             introspected (RFC 7662). Parameters come as a form or as JSON; unknown ones are ignored, repeated ones refused.",
         operations: vec![token(), revoke(), introspect(), jwks(), metadata()],
         schemas: schemas(),
-        security_schemes: Vec::new(),
+        ..Api::default()
     }
 }
 
@@ -58,9 +58,9 @@ fn about(error: &str) -> &'static str {
     }
 }
 
-/// Beyond the time limit the edge speaks, and it speaks in problems; a handler that panicked likewise (500).
+/// Where the edge speaks (time limit, a handler that panicked), it speaks in problems here too.
 fn call(method: &'static str, path: &'static str, id: &str) -> Operation {
-    Operation::new(method, path, id).refuses(&[super::super::problem::ProblemCode::OutcomeUnknown])
+    Operation::new(method, path, id).refuses(EDGE)
 }
 
 fn token() -> Operation {

@@ -205,14 +205,30 @@ impl Operation {
         self.response(status, &lines.join("\n"), headers, Some(content))
     }
 
+    /// A status that is answered in two forms has the contents of both.
     fn response(mut self, status: u16, about: &str, headers: &[&str], content: Option<Value>) -> Self {
+        let text = |response: &Value| response["description"].as_str().map(|earlier| format!("{earlier}\n{about}"));
         let named = |name: &&str| ((*name).to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }));
-        let headers: Map<String, Value> = ["Request-Id"].iter().chain(headers).map(named).collect();
-        let mut response = json!({ "description": about, "headers": headers });
-        if let (Value::Object(response), Some(content)) = (&mut response, content) {
-            response.insert("content".to_owned(), content);
+        let part = |response: Option<&Value>, name: &str| -> Map<String, Value> {
+            response.and_then(|response| response[name].as_object()).cloned().unwrap_or_default()
+        };
+        let status = status.to_string();
+        let earlier = self.responses.get(&status);
+        let description = earlier.and_then(text).unwrap_or_else(|| about.to_owned());
+        let mut all_headers = part(earlier, "headers");
+        all_headers.extend(["Request-Id"].iter().chain(headers).map(named));
+        let mut contents = part(earlier, "content");
+        if let Some(Value::Object(content)) = content {
+            contents.extend(content);
         }
-        self.responses.insert(status.to_string(), response);
+        let mut response = Map::from_iter([
+            ("description".to_owned(), description.into()),
+            ("headers".to_owned(), all_headers.into()),
+        ]);
+        if !contents.is_empty() {
+            response.insert("content".to_owned(), contents.into());
+        }
+        self.responses.insert(status, response.into());
         self
     }
 

@@ -140,7 +140,10 @@ fn sample(code: ProblemCode) -> Problem {
 }
 
 pub(super) fn headers() -> Value {
-    let text = |required: bool, description: &str, example: &str| json!({ "required": required, "description": description, "schema": { "type": "string" }, "example": example });
+    let text = |required: bool, description: &str, example: &str| {
+        let form = json!({ "type": "string" });
+        json!({ "required": required, "description": description, "schema": form, "example": example })
+    };
     json!({
         "Request-Id": text(true, "The request's id: the client's own if it was well formed", example::REQUEST_ID),
         "Location": text(true, "Where the new verification is", &format!("/v1/verifications/{}", example::VERIFICATION_ID)),
@@ -224,6 +227,6 @@ pub(super) fn about() -> Api {
             "OpenApi",
             json!({ "type": "object", "required": ["openapi", "info", "paths"], "additionalProperties": true }),
         )],
-        security_schemes: Vec::new(),
+        ..Api::default()
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn verifications() -> Api {
             whoever holds the id may read, resend and cancel it.",
         operations: vec![start(), check(), check_newest(), resend(), cancel(), read(), sign_in()],
         schemas: v1_schemas::verifications(),
-        security_schemes: Vec::new(),
+        ..Api::default()
     }
 }
 
@@ -221,7 +221,7 @@ pub(super) fn user() -> Api {
             at once.",
         operations: vec![read_me(), update_me(), erase_me(), export(), sessions(), end_session(), start_phone_change()],
         schemas: v1_schemas::user(),
-        security_schemes: Vec::new(),
+        ..Api::default()
     }
 }
 
@@ -337,7 +337,7 @@ pub(super) fn admin() -> Api {
         about: "For back ends whose key has the `admin` scope.",
         operations: vec![unlock],
         schemas: v1_schemas::admin(),
-        security_schemes: Vec::new(),
+        ..Api::default()
     }
 }
 
