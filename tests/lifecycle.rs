@@ -78,14 +78,15 @@ async fn row_11_2_requests_in_flight_are_bounded_per_number() {
 #[tokio::test(start_paused = true)]
 async fn row_11_3_drain_serves_what_waits_and_leaves_nobody() {
     let world = World::new(settings());
+    let mut nonces = Vec::new();
     for n in 0..2_000 {
-        world.challenge(phone(n)).await;
+        nonces.push(world.challenge(phone(n)).await.0);
     }
     world.store.inner.slow(millis(20), Duration::ZERO);
-    let asked: Vec<_> =
-        (0..2_000).map(|n| tokio::spawn(world.asking(phone(n), Command::Cancel { nonce: n }))).collect();
+    let cancel = |(n, nonce): (u64, &u64)| tokio::spawn(world.asking(phone(n), Command::Cancel { nonce: *nonce }));
+    let asked: Vec<_> = (0..).zip(&nonces).map(cancel).collect();
     let more: Vec<_> = (2_000..2_500).map(|n| tokio::spawn(world.asking(phone(n), start()))).collect();
-    tokio::task::yield_now().await;
+    within(|| world.directory.len() == 2_500).await;
     assert_eq!(world.directory.drain(millis(30_000)).await, 0);
     for answer in join_all(asked).await.into_iter().chain(join_all(more).await) {
         answer.unwrap().expect("admitted before the drain, so answered");
