@@ -2,7 +2,7 @@
 //!
 //! **One phone number, one actor, one record, one function.** Everything a number owns (open challenges, guess
 //! budget, send window, account, sessions, kept answers) is one [`record::Record`]. One pure function decides every
-//! change to it, [`record::decide`]. A supervised actor owns the record while the number is in use; its whole body is
+//! change to it, [`record::decide()`]. A supervised actor owns the record while the number is in use; its whole body is
 //! decide, commit, reply. Nothing is acknowledged before it is durable, so a crash loses nothing that was promised,
 //! passivation is forgetting, and a restart is simply the next message.
 //!
