@@ -78,7 +78,10 @@ pub fn check_step(
     let mut rules = vec![
         (matched.iter().all(|nonce| was_live(*nonce)), "I3 I4 I8 a match was live before the step"),
         (matched.len() <= 1, "I4 one match a step"),
-        (rebased || !(load_refusal && decision.next.is_some()), "I9 a refusal for load or lock reasons changes nothing"),
+        (
+            rebased || !(load_refusal && decision.next.is_some()),
+            "I9 a refusal for load or lock reasons changes nothing",
+        ),
         (decision.draft.is_none() || decision.next.is_some(), "I14 a message follows a commit"),
     ];
     if let Some(next) = &decision.next {
