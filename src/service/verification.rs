@@ -183,6 +183,10 @@ impl Service {
                 let moved = self.complete_move(dialect, origin, from, phone, session).await?;
                 Ok(Answer::of(&reply, Checked::Moved(moved)))
             }
+            // A retry of a check that moved an account.
+            Outcome::SignedIn(signed_in) => {
+                Ok(Answer::of(&reply, Checked::Moved(self.sign(phone, &signed_in, reply.now)?)))
+            }
             _ => {
                 let failure = self.unexpected(dialect, &reply);
                 audit::refused("code_checked", dialect, origin, phone, &failure);
