@@ -65,7 +65,7 @@ async fn five_of_five_hundred_wrong_codes_are_compared() {
     let app = TestApp::with(ROOM).await;
     let id = app.start_for(TO).await;
     let code = app.gateway.code(TO);
-    let changes = app.counting.changes();
+    let changes = app.settled_changes(&id).await;
     let request = (format!("/v1/verifications/{id}/check"), json!({ "code": wrong(&code, 1) }));
     let answers = storm(&app, vec![request; 500]).await;
     assert_eq!(answers, counts([(400, "code_incorrect", 4), (429, "max_attempts_reached", 496)]));
@@ -193,7 +193,8 @@ async fn a_used_code_is_logged_even_if_nobody_waits() {
 async fn hanging_up_does_not_stop_a_send() {
     let app = TestApp::start().await;
     app.gateway.next([Script::Hold]);
-    let request = app.client.post(app.url("/v1/verifications")).header("idempotency-key", "k").json(&json!({ "to": TO }));
+    let request =
+        app.client.post(app.url("/v1/verifications")).header("idempotency-key", "k").json(&json!({ "to": TO }));
     let client = tokio::spawn(request.send());
     app.gateway.arrived(1).await;
     client.abort();

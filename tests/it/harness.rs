@@ -302,7 +302,7 @@ impl TestApp {
     }
 
     /// The data directory: key files.
-    pub(crate) fn directory(&self) -> &std::path::Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
@@ -359,6 +359,14 @@ impl TestApp {
     /// Asks for the same code again.
     pub(crate) async fn resend(&self, id: &str) -> Answer {
         self.post(&format!("/v1/verifications/{id}/resend"), json!({})).await
+    }
+
+    /// Changes written so far, that of `id`'s last send included: its result is entered after the answer, and a read
+    /// is served behind it.
+    pub(crate) async fn settled_changes(&self, id: &str) -> usize {
+        let read = self.get(&format!("/v1/verifications/{id}")).await.is(200);
+        assert!(!read.raw.contains("\"sending\""), "{read:?}");
+        self.counting.changes()
     }
 
     /// Moves the clock by milliseconds.

@@ -175,7 +175,9 @@ async fn back_ends_are_free_of_the_limit() {
     }
     let mut granted = Granted::begin();
     while !granted.limited(&app.post("/v1/verifications/check", check.clone()).await) {}
-    app.post_as(&app.keys.backend, "/v1/verifications/check", check.clone()).await.refused(404, "verification_not_found");
+    app.post_as(&app.keys.backend, "/v1/verifications/check", check.clone())
+        .await
+        .refused(404, "verification_not_found");
     let basic = app.client.post(app.url("/v1/verifications/check")).basic_auth(&app.keys.backend, Some(""));
     Answer::read(basic.json(&check)).await.refused(404, "verification_not_found");
     for bad in ["sk_", "sk_nonsense", &app.keys.backend[..45], &app.keys.backend.to_uppercase().replace("SK_", "sk_")] {

@@ -50,7 +50,7 @@ async fn a_code_of_another_shape_spends_nothing() {
     }
     assert_eq!((app.counting.loads(), app.counting.changes()), (0, 0));
     let id = app.start_for(TO).await;
-    let changes = app.counting.changes();
+    let changes = app.settled_changes(&id).await;
     for (shape, code) in shapes {
         for (path, body) in code_routes(&id, shape) {
             let answer = app.post_raw(&path, body).await;
@@ -129,7 +129,12 @@ async fn bodies_are_read_strictly() {
         (deep.as_bytes(), 400, "invalid_field", Some("")),
         (b"{}", 400, "invalid_field", Some("/to")),
         (b"{\"to\":\"+989123456789\",\"to\":\"+989123456780\"}", 400, "invalid_field", Some("/to")),
-        (b"{\"to\":\"+989123456789\",\"metadata\":{\"a\":\"1\",\"a\":\"2\"}}", 400, "invalid_field", Some("/metadata/a")),
+        (
+            b"{\"to\":\"+989123456789\",\"metadata\":{\"a\":\"1\",\"a\":\"2\"}}",
+            400,
+            "invalid_field",
+            Some("/metadata/a"),
+        ),
         (b"{\"to\":\"+989123456789\",\"To\":\"+989123456780\"}", 400, "unknown_field", Some("/To")),
         (b"{\"to\":\"+989123456789\",\"__proto__\":{}}", 400, "unknown_field", Some("/__proto__")),
         (b"{\"to\":\"+989123456789\",\"<script>\":1}", 400, "unknown_field", Some("")),
@@ -186,7 +191,8 @@ async fn only_json_is_taken() {
     let nothing = Answer::read(app.client.post(app.url("/v1/verifications"))).await;
     nothing.refused(400, "invalid_field").points_at("/to");
     Answer::read(app.client.post(app.url(&format!("/v1/verifications/{id}/cancel")))).await.is(200);
-    let charset = app.client.post(app.url("/v1/verifications")).header("content-type", "Application/JSON; charset=UTF-8");
+    let charset =
+        app.client.post(app.url("/v1/verifications")).header("content-type", "Application/JSON; charset=UTF-8");
     Answer::read(charset.body(body)).await.is(201);
 }
 
@@ -196,8 +202,10 @@ async fn only_json_is_taken() {
 async fn paths_and_methods() {
     let app = TestApp::start().await;
     let id = app.start_for(TO).await;
-    let changes = app.counting.changes();
-    for path in ["/", "/v1", "/v1/", "/v1/verification", "/v1/verifications/", "/v2/verifications", "/v1//verifications"] {
+    let changes = app.settled_changes(&id).await;
+    for path in
+        ["/", "/v1", "/v1/", "/v1/verification", "/v1/verifications/", "/v2/verifications", "/v1//verifications"]
+    {
         app.get(path).await.refused(404, "not_found");
         app.post(path, json!({ "to": TO })).await.refused(404, "not_found");
     }

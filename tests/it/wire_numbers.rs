@@ -96,7 +96,8 @@ async fn all_spellings_share_the_guess_budget() {
     let app = TestApp::start().await;
     app.start_for(TO).await;
     let code = app.gateway.code(TO);
-    let guess = async |n: usize, code: &str| app.post("/v1/verifications/check", body(n, &json!({ "code": code }))).await;
+    let guess =
+        async |n: usize, code: &str| app.post("/v1/verifications/check", body(n, &json!({ "code": code }))).await;
     for n in 1..=4_u8 {
         let answer = guess(9 * usize::from(n), &wrong(&code, n)).await;
         assert_eq!(answer.refused(400, "code_incorrect").body["attempts_remaining"], 5 - n);

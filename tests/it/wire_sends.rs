@@ -149,8 +149,7 @@ async fn only_an_open_verification_is_resent() {
     assert_eq!(app.gateway.sent().len(), 4);
 }
 
-/// A verification without checks left is not sent again: nobody could use it (v1.md: every later call of a check is
-/// 429 `max_attempts_reached`, and `resend.remaining` is 0).
+/// What can be checked by id no more offers no resend.
 #[tokio::test]
 async fn a_worn_out_verification_tells_that_no_resend_is_left() {
     let app = TestApp::start().await;
@@ -231,7 +230,7 @@ async fn a_failed_resend_leaves_the_code_good() {
 /// window and cooldown stay spent (DESIGN 1), and nothing is sent twice (security 44).
 #[tokio::test]
 async fn an_unknown_outcome_stays_checkable() {
-    let black_hole = "sms.attempt_timeout_ms = 100\nsms.send_deadline_ms = 3000";
+    let black_hole = "sms.attempt_timeout_ms = 100\nsms.twilio.timeout_ms = 100\nsms.twilio.connect_timeout_ms = 100";
     for (changes, script) in [("", Script::Fail(SendClass::UnknownOutcome)), (black_hole, Script::Hold)] {
         let app = TestApp::with(changes).await;
         app.gateway.next([script]);
@@ -241,7 +240,10 @@ async fn an_unknown_outcome_stays_checkable() {
         start(&app).await.refused(429, "send_limited").waits(30);
         let id = unknown.text("verification_id");
         let read = app.get(&format!("/v1/verifications/{id}")).await.is(200);
-        assert_eq!((read.text("status").as_str(), &read.body["deliveries"][0]["status"]), ("pending", &json!("unknown")));
+        assert_eq!(
+            (read.text("status").as_str(), &read.body["deliveries"][0]["status"]),
+            ("pending", &json!("unknown"))
+        );
         app.check(&id, &app.gateway.code(TO)).await.is(200);
     }
 }
