@@ -25,7 +25,7 @@ async fn storm(app: &TestApp, requests: Vec<(String, Value)>) -> BTreeMap<(u16, 
     }
     let mut answers = BTreeMap::new();
     for answer in tasks.join_all().await {
-        let code = answer.body["code"].as_str().or(answer.body["status"].as_str()).unwrap_or_default();
+        let code = answer.body["code"].as_str().or_else(|| answer.body["status"].as_str()).unwrap_or_default();
         *answers.entry((answer.status, code.to_owned())).or_insert(0) += 1;
     }
     answers

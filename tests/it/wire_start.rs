@@ -21,11 +21,14 @@ async fn a_start_answers_the_object_of_the_contract() {
     let app = TestApp::start().await;
     let answer = start(&app, None, "+989123456789", &json!({})).await.is(201);
     let id = answer.text("id");
-    let expected = format!(
-        r#"{{"id":"{id}","status":"pending","to_masked":"+98******6789","purpose":"login","channel":"sms",{times},"attempts_remaining":5,"resend":{{"allowed_in":30,"remaining":4}},"deliveries":[{{"channel":"sms","route":"simulated","status":"accepted","at":"2026-01-01T00:00:00.000Z"}}]}}"#,
-        times = r#""created_at":"2026-01-01T00:00:00.000Z","expires_at":"2026-01-01T00:05:00.000Z""#,
-    );
-    assert_eq!(answer.raw, expected);
+    let expected = [
+        format!(r#"{{"id":"{id}","status":"pending","to_masked":"+98******6789","purpose":"login","channel":"sms""#),
+        r#""created_at":"2026-01-01T00:00:00.000Z","expires_at":"2026-01-01T00:05:00.000Z""#.to_owned(),
+        r#""attempts_remaining":5,"resend":{"allowed_in":30,"remaining":4}"#.to_owned(),
+        r#""deliveries":[{"channel":"sms","route":"simulated","status":"accepted","at":"2026-01-01T00:00:00.000Z"}]}"#
+            .to_owned(),
+    ];
+    assert_eq!(answer.raw, expected.join(","));
     assert_eq!(answer.header("location"), format!("/v1/verifications/{id}"));
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.header("cache-control"), "no-store");
@@ -219,4 +222,29 @@ async fn national_numbers_need_a_region() {
     start(&app, None, "020 7946 0958", &json!({ "region": "gb" })).await.is(201);
     let numbers: Vec<String> = app.gateway.sent().into_iter().map(|(to, _)| to).collect();
     assert_eq!(numbers, ["+989123456789", "+442079460958"]);
+}
+
+/// v1.md: the same answer for known and unknown numbers. security 53: one that has an account, one whose sessions were
+/// ended and one never seen are answered with the same headers and the same body but for id, mask and times.
+#[tokio::test]
+async fn known_and_unknown_numbers_are_answered_alike() {
+    let app = TestApp::start().await;
+    app.sign_in("+989120000001").await;
+    let erased = app.sign_in("+989120000002").await.text("access_token");
+    let request = app.client.delete(app.url("/v1/me")).bearer_auth(erased);
+    Answer::read(request).await.is(204);
+    app.wait_s(120);
+    let shape = async |to: &str| {
+        let answer = start(&app, None, to, &json!({})).await.is(201);
+        let mut headers: Vec<String> = Vec::new();
+        for (name, value) in &answer.headers {
+            let own = matches!(name.as_str(), "location" | "request-id" | "date");
+            headers.push(format!("{name}: {}", if own { "" } else { value.to_str().unwrap() }));
+        }
+        let body = answer.raw.replace(&answer.text("id"), "").replace(&answer.text("to_masked"), "");
+        (headers, body)
+    };
+    let unknown = shape("+989120000003").await;
+    assert_eq!(shape("+989120000001").await, unknown);
+    assert_eq!(shape("+989120000002").await, unknown);
 }
