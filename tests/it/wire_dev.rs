@@ -3,7 +3,7 @@
 use otpd::settings::Settings;
 use serde_json::json;
 
-use crate::harness::TestApp;
+use crate::{answer_rules, harness::TestApp};
 
 const TO: &str = "+989123456789";
 
@@ -25,6 +25,15 @@ async fn codes_are_shown_under_the_switch_alone() {
     let app = TestApp::start().await;
     let started = app.post("/v1/verifications", json!({ "to": TO })).await.is(201);
     assert!(started.body.get("code").is_none());
+}
+
+/// the search that every answer of this binary goes through finds a code when there is one.
+#[tokio::test]
+#[should_panic(expected = "a code in an answer")]
+async fn a_code_in_an_answer_would_be_found() {
+    let app = TestApp::with("dev.show_codes = true").await;
+    answer_rules::watch(app.address, &app.gateway);
+    app.start_for(TO).await;
 }
 
 /// security 7: the switch beside a gateway that really sends refuses to start.
