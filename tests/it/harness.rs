@@ -200,6 +200,12 @@ impl TestApp {
         Self::over(changes, Arc::new(MemoryStore::new(false)), clock, tempfile::tempdir().unwrap()).await
     }
 
+    /// A server over key files that are there already.
+    pub(crate) async fn in_directory(changes: &str, directory: tempfile::TempDir) -> Self {
+        let clock = Arc::new(TestClock(AtomicU64::new(START.0)));
+        Self::over(changes, Arc::new(MemoryStore::new(false)), clock, directory).await
+    }
+
     /// A server over a store, a clock and a key directory that are there already.
     async fn over(changes: &str, store: Arc<MemoryStore>, clock: Arc<TestClock>, directory: tempfile::TempDir) -> Self {
         let gateway = Arc::new(ScriptedGateway::default());

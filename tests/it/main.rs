@@ -1,6 +1,12 @@
 //! The server over its sockets: one binary, one module per subject.
 //!
 //! * `harness` — a server of one's own, and verbs
+//! * `harness_tokens`, `spawned` — verbs of people with tokens; the binary as a process of its own
+//! * `wire_oauth`, `wire_oauth_errors`, `wire_keyset` — `/oauth/…` and `/.well-known/…`
+//! * `wire_me`, `wire_sessions`, `wire_phone_change` — `/v1/me…`
+//! * `wire_keys` — back ends with API keys
+//! * `ops`, `metrics` — the operators' listener, stopping, a store that refuses
+//! * `logs` — what is told of a request, and what never
 //! * `wire_verifications` — `/v1/verifications…` and `/v1/sessions`, as `contracts/v1.md` has them
 #![expect(
     clippy::unwrap_used,
@@ -11,4 +17,8 @@
 )]
 
 mod harness;
+mod harness_tokens;
+mod wire_keyset;
+mod wire_oauth;
+mod wire_oauth_errors;
 mod wire_verifications;
