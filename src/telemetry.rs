@@ -19,7 +19,8 @@ use crate::settings::{Log, LogFormat};
 
 /// Libraries whose debug and trace events show headers, bodies or keys; no filter turns those on (security 118).
 /// Sled's show whole records as they are written.
-const WIRE_TARGETS: [&str; 8] = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "sled", "tokio_rustls", "tower_http"];
+const WIRE_TARGETS: [&str; 8] =
+    ["h2", "hyper", "hyper_util", "reqwest", "rustls", "sled", "tokio_rustls", "tower_http"];
 
 /// Libraries that log what people typed, phone numbers at that, at any level (security 119).
 const SILENT_TARGETS: [&str; 1] = ["rlibphonenumber"];

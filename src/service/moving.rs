@@ -35,8 +35,9 @@ impl Service {
         if now.since(user.session.opened_at) > dialect.policy.fresh_login_ms {
             let quota = crate::record::SendQuota { most: 0, window_ms: 0, remaining: 0, reset_at: now };
             let refusal = Refusal::NotFresh;
-            self.meters.refusal(dialect.name, &refusal);
-            return Err(Failure::Refused(super::Refused { refusal, now, quota }));
+            let failure = Failure::Refused(super::Refused { refusal, now, quota });
+            audit::refused("phone_change_requested", dialect, origin, user.phone, &failure);
+            return Err(failure);
         }
         let bound_to = Some(user.session_ref());
         self.start(dialect, origin, StartInput { bound_to, ..StartInput::plain(to, PHONE_CHANGE) }).await

@@ -213,7 +213,8 @@ impl TestApp {
         settings.store.path = directory.path().to_owned();
         let world = World {
             clock: Arc::clone(&clock) as _,
-            entropy: Arc::new(SeededEntropy::new(7)),
+            // A restart at another time draws other bytes.
+            entropy: Arc::new(SeededEntropy::new(clock.now().0)),
             store: Some(Arc::clone(&store) as Arc<dyn SnapshotStore>),
             gateway: Some(Arc::clone(&gateway) as _),
         };

@@ -18,7 +18,15 @@
 
 mod harness;
 mod harness_tokens;
+mod logs;
+mod metrics;
+mod ops;
+mod spawned;
+mod wire_keys;
 mod wire_keyset;
+mod wire_me;
 mod wire_oauth;
 mod wire_oauth_errors;
+mod wire_phone_change;
+mod wire_sessions;
 mod wire_verifications;

@@ -127,7 +127,8 @@ async fn forged_tokens_are_refused_at_the_door() {
         "jwk": { "kty": "oct", "k": "AAAA" }, "jku": "http://127.0.0.1:1/keys" });
     tokens.push(format!("{}.{}.{}", text(&embedded), parts[1], parts[2]));
     let mut said = claims(&person.access);
-    said["user_id"] = 1.into();
+    said["user_id"] = 999.into();
+    said["sub"] = "999".into();
     tokens.push(format!("{}.{}.{}", parts[0], text(&said), parts[2]));
     for token in &tokens {
         let answer = app.get_as(token, "/v1/me").await;

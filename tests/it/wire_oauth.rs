@@ -37,8 +37,7 @@ async fn a_receipt_becomes_tokens_by_form_and_by_json() {
     let by_form = app.form("/oauth/token", &fields).await;
     for answer in [&by_json, &by_form] {
         assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
-        let fields =
-            ["access_token", "expires_in", "is_new_user", "refresh_expires_in", "refresh_token", "token_type"];
+        let fields = ["access_token", "expires_in", "is_new_user", "refresh_expires_in", "refresh_token", "token_type"];
         assert_eq!(names(&answer.body), fields);
         assert_eq!(answer.body["token_type"], "Bearer");
         assert_eq!(answer.body["expires_in"], 900);
@@ -85,7 +84,9 @@ async fn tokens_say_what_the_contract_lists() {
 /// v1.md, Tokens: once, for a minute, and only of purpose `login` or `signup`; security 14, 27.
 #[tokio::test]
 async fn a_receipt_works_once_for_a_minute_and_only_to_sign_in() {
-    let app = TestApp::with("limits.sends_per_window = 50\nlimits.sends_per_day = 50\nlimits.sends_per_day_per_ip = 50").await;
+    let app =
+        TestApp::with("limits.sends_per_window = 50\nlimits.sends_per_day = 50\nlimits.sends_per_day_per_ip = 50")
+            .await;
     let receipt = app.receipt(ANNA, "login").await;
     let both = tokio::join!(app.redeem(&receipt), app.redeem(&receipt), app.redeem(&receipt), app.redeem(&receipt));
     let answers = [both.0, both.1, both.2, both.3];
