@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::{Path, State},
-    http::{StatusCode, Uri},
+    http::StatusCode,
     response::Response,
 };
 use serde::{Deserialize, Deserializer};
@@ -107,8 +107,8 @@ fn birth_date(text: &str) -> Result<(), Refused> {
 }
 
 fn avatar(text: &str) -> Result<(), Refused> {
-    let url: Option<Uri> = text.parse().ok();
-    let valid = url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some());
+    let url = url::Url::parse(text).ok();
+    let valid = url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if valid { Ok(()) } else { Err(invalid("/avatar", "must be an http or https address")) }
 }
 
