@@ -51,6 +51,7 @@ impl Service {
         let Some(draft) = reply.draft else { return replay(answer) };
         answer.value.shown_code = self.parts.show_codes.then(|| draft.code.clone());
         self.meters.issued(dialect.name, draft.door.purpose, draft.channel);
+        audit::done("code_requested", dialect, origin, phone);
         let sms = self.message(phone, &draft, reply.now.0);
         let report = self.parts.sender.send(permit, &sms).await;
         audit::sent(dialect, origin, phone, &draft, &report);

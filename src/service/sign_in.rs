@@ -261,8 +261,12 @@ impl Service {
     /// What a token is, asked by a back end.
     pub async fn introspect(&self, dialect: &Dialect, token: &str) -> Result<Introspection, Failure> {
         if let Ok(claims) = self.parts.tokens.read_access(token, self.now()) {
-            let user = self.user_of(dialect, claims).await;
-            return Ok(user.map_or(Introspection::Inactive, |user| Introspection::Access(Box::new(user.claims))));
+            return match self.user_of(dialect, claims).await {
+                Ok(user) => Ok(Introspection::Access(Box::new(user.claims))),
+                Err(Failure::Token(_)) => Ok(Introspection::Inactive),
+                // Not knowing is not the same as knowing that it has ended.
+                Err(failure) => Err(failure),
+            };
         }
         let Some((opened, generation)) = self.open_refresh(token) else { return Ok(Introspection::Inactive) };
         let command = Command::Authenticate { session: opened.nonce };

@@ -78,13 +78,21 @@ impl Service {
 
     /// Everything the record has for its owner.
     pub async fn export(&self, dialect: &Dialect, origin: &Origin, user: &User) -> Result<Box<Export>, Failure> {
+        let export = self.everything(dialect, user).await?;
+        audit::done("exported", dialect, origin, user.phone);
+        Ok(export)
+    }
+
+    /// The person's open sessions, oldest first.
+    pub async fn sessions(&self, dialect: &Dialect, user: &User) -> Result<Vec<Session>, Failure> {
+        Ok(self.everything(dialect, user).await?.sessions)
+    }
+
+    async fn everything(&self, dialect: &Dialect, user: &User) -> Result<Box<Export>, Failure> {
         let command = Command::Export { session: user.session.nonce };
         let reply = self.ask(dialect, user.phone, command.into()).await?;
         match reply.outcome {
-            Outcome::Exported(export) => {
-                audit::done("exported", dialect, origin, user.phone);
-                Ok(export)
-            }
+            Outcome::Exported(export) => Ok(export),
             _ => Err(self.unexpected(dialect, &reply)),
         }
     }

@@ -247,6 +247,13 @@ impl TestApp {
         Self::over(changes, Arc::new(MemoryStore::new(false)), clock, (directory, keys)).await
     }
 
+    /// A server over key files that are there already.
+    pub(crate) async fn in_directory(changes: &str, directory: tempfile::TempDir) -> Self {
+        let clock = Arc::new(TestClock(AtomicU64::new(START.0)));
+        let keys = Keys::make(directory.path());
+        Self::over(changes, Arc::new(MemoryStore::new(false)), clock, (directory, keys)).await
+    }
+
     /// A server over a store, a clock and a key directory that are there already.
     async fn over(
         changes: &str,
@@ -260,7 +267,8 @@ impl TestApp {
         settings.store.path = directory.path().to_owned();
         let world = World {
             clock: Arc::clone(&clock) as _,
-            entropy: Arc::new(SeededEntropy::new(7)),
+            // A restart at another time draws other bytes.
+            entropy: Arc::new(SeededEntropy::new(clock.now().0)),
             store: Some(Arc::clone(&counting) as _),
             gateway: Some(Arc::clone(&gateway) as _),
         };

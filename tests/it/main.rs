@@ -9,6 +9,12 @@
 //! * `wire_dev` — codes in answers, for development alone
 //! * `concurrency` — many at once on one number
 //! * `ip_limits` — the first and cheapest limit
+//! * `harness_tokens`, `spawned` — verbs of people with tokens; the binary as a process of its own
+//! * `wire_oauth`, `wire_oauth_errors`, `wire_keyset` — `/oauth/…` and `/.well-known/…`
+//! * `wire_me`, `wire_sessions`, `wire_phone_change` — `/v1/me…`
+//! * `wire_keys` — back ends with API keys
+//! * `ops`, `metrics` — the operators' listener, stopping, a store that refuses
+//! * `logs` — what is told of a request, and what never
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -22,13 +28,25 @@ mod audit_log;
 mod concurrency;
 mod counting;
 mod harness;
+mod harness_tokens;
 mod ip_limits;
+mod logs;
+mod metrics;
+mod ops;
+mod spawned;
 mod wire_check;
 mod wire_dev;
 mod wire_guesses;
 mod wire_idempotency;
 mod wire_input;
+mod wire_keys;
+mod wire_keyset;
+mod wire_me;
 mod wire_numbers;
+mod wire_oauth;
+mod wire_oauth_errors;
+mod wire_phone_change;
 mod wire_sends;
+mod wire_sessions;
 mod wire_start;
 mod wire_verifications;

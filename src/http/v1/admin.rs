@@ -20,6 +20,8 @@ pub(super) struct UnlockBody {
 pub(super) async fn unlock(State(v1): State<Arc<V1>>, call: Call<UnlockBody>) -> Result<Response, Refused> {
     let caller = call.visitor.origin.caller.as_ref().ok_or(ProblemCode::InvalidKey)?;
     if !caller.may(Scope::Admin) {
+        let origin = &call.visitor.origin;
+        v1.service.turned_away(&v1.dialect, "scope", origin.address, &origin.request_id);
         return Err(ProblemCode::Scope.into());
     }
     let phone = input::phone(&v1, &call.body.to, call.body.region.as_deref())?;

@@ -26,6 +26,7 @@ pub(super) fn invalid(pointer: &'static str, message: &'static str) -> Refused {
 /// The number of `to`, with the request's region if it names one.
 pub(super) fn phone(v1: &V1, to: &str, region: Option<&str>) -> Result<PhoneNumber, Refused> {
     number::parse(to, &v1.numbers, region).map_err(|error| {
+        v1.service.count_refusal(&v1.dialect, "number");
         let pointer = if error == number::NumberError::UnknownRegion { "/region" } else { "/to" };
         Problem::new(ProblemCode::NumberInvalid).field(pointer, error.to_string()).into()
     })

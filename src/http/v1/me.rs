@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     record::{PhoneNumber, ProfilePatch, Session},
+    service::Failure,
     token::HexId,
 };
 
@@ -89,7 +90,9 @@ fn checked(field: Field, check: impl FnOnce(&str) -> Result<(), Refused>) -> Res
 }
 
 fn email(text: &str) -> Result<(), Refused> {
-    let valid = email_address::EmailAddress::is_valid(text);
+    // An address alone: no name beside it, and no machine's number in place of a domain.
+    let bare = email_address::Options::default().without_display_text().without_domain_literal();
+    let valid = email_address::EmailAddress::parse_with_options(text, bare).is_ok();
     if valid { Ok(()) } else { Err(invalid("/email", "must be an e-mail address")) }
 }
 
@@ -117,8 +120,8 @@ pub(super) async fn export(State(v1): State<Arc<V1>>, call: UserCall) -> Result<
 }
 
 pub(super) async fn sessions(State(v1): State<Arc<V1>>, call: UserCall) -> Result<Json<Value>, Refused> {
-    let export = v1.service.export(&v1.dialect, &call.origin, &call.user).await?;
-    let sessions = list(&v1, call.user.phone, &export.sessions, &call.user.session);
+    let sessions = v1.service.sessions(&v1.dialect, &call.user).await?;
+    let sessions = list(&v1, call.user.phone, &sessions, &call.user.session);
     Ok(Json(json!({ "sessions": sessions })))
 }
 
@@ -136,8 +139,12 @@ pub(super) async fn end_session(
     call: UserCall,
 ) -> Result<StatusCode, Refused> {
     let sid: HexId = sid.parse().map_err(|_| ProblemCode::NotFound)?;
-    v1.service.end_session(&v1.dialect, &call.origin, &call.user, sid).await?;
-    Ok(StatusCode::NO_CONTENT)
+    match v1.service.end_session(&v1.dialect, &call.origin, &call.user, sid).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        // It would be told as an unknown verification's.
+        Err(Failure::UnknownId) => Err(ProblemCode::NotFound.into()),
+        Err(failure) => Err(failure.into()),
+    }
 }
 
 /// Where the account shall move.

@@ -126,7 +126,7 @@ pub(super) async fn metadata(State(v1): State<Arc<V1>>) -> Json<Value> {
         "grant_types_supported": [JWT_BEARER, REFRESH],
         "token_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
         "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
-        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "bearer"],
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "Bearer"],
         "service_documentation": format!("{url}/api/docs/"),
     }))
 }

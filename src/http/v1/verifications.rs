@@ -51,6 +51,7 @@ fn start_input(v1: &V1, body: StartBody, keyed: bool) -> Result<StartInput, Refu
         || body.metadata.is_some()
         || body.code_length.is_some_and(|digits| digits < policy_digits);
     if only_keyed && !keyed {
+        v1.service.count_refusal(&v1.dialect, "scope");
         let detail = "custom_code, metadata and shorter codes need an API key";
         return Err(Problem::new(ProblemCode::Scope).detail(detail).into());
     }
@@ -159,6 +160,7 @@ pub(super) async fn resend(
     // One channel has a route so far, so every channel that is taken is the verification's own.
     input::channel(call.body.channel.as_deref())?;
     if call.body.custom_code.is_some() && call.visitor.origin.caller.is_none() {
+        v1.service.count_refusal(&v1.dialect, "scope");
         return Err(Problem::new(ProblemCode::Scope).detail("custom_code needs an API key").into());
     }
     let chosen = call.body.custom_code.as_deref().map(input::custom_code).transpose()?;
