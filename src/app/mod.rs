@@ -14,6 +14,7 @@ use crate::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, OsEntropy},
     http::{
+        Router,
         listener::{self, ListenerSettings},
         middleware,
         ops::{self, Operations, Readiness},
@@ -188,7 +189,7 @@ impl App {
         service: Service,
         dialect: Dialect,
         public_url: String,
-    ) -> Result<axum::Router, StartError> {
+    ) -> Result<Router, StartError> {
         let v1 = Arc::new(V1 {
             service,
             dialect,
@@ -263,7 +264,7 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, So
 
 fn spawn_door(
     listener: TcpListener,
-    router: axum::Router,
+    router: Router,
     settings: ListenerSettings,
     stop: CancellationToken,
 ) -> JoinHandle<()> {

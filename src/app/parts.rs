@@ -90,7 +90,7 @@ pub fn algorithm(settings: &Settings) -> Algorithm {
 
 /// Opens the embedded store, on a thread that may wait: recovery takes 0.3 s per million records.
 pub async fn open_store(settings: &Settings, files: &Files) -> Result<Arc<dyn SnapshotStore>, StartError> {
-    let sled = SledSettings {
+    let embedded = SledSettings {
         path: files.db.clone(),
         durability: match settings.store.durability {
             settings::Durability::Fsync => sled_store::Durability::Fsync,
@@ -99,7 +99,7 @@ pub async fn open_store(settings: &Settings, files: &Files) -> Result<Arc<dyn Sn
         cache_mib: settings.store.cache_mib,
         free_mib_min: settings.store.free_mib_min,
     };
-    let open = tokio::task::spawn_blocking(move || SledStore::open(&sled)).await;
+    let open = tokio::task::spawn_blocking(move || SledStore::open(&embedded)).await;
     let store = open.map_err(|_| StartError::Named("store.path", "opening the store panicked".to_owned()))??;
     Ok(Arc::new(store))
 }

@@ -4,6 +4,8 @@
 //! [`client_ip`] and [`ip_limit`] say who asks and how often, [`body`] reads strictly, [`problem`] answers
 //! errors. [`ops`] is the separate listener of the operators. Knows no limits of a phone number and no codes.
 
+pub use axum::Router;
+
 pub mod body;
 pub mod client_ip;
 mod connection;

@@ -20,7 +20,7 @@ use super::{
 /// How far the clock may be behind the latest time seen before that time is taken to have been wrong.
 pub const CLOCK_BEHIND_MAX_MS: u64 = HOUR;
 
-/// Everything one number owns. Changed by [`decide`](super::decide) alone.
+/// Everything one number owns. Changed by [`decide()`](super::decide()) alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     pub(super) phone: PhoneNumber,

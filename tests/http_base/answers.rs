@@ -30,6 +30,24 @@ const FIXED_HEADERS: [&str; 7] = [
     "x-frame-options: DENY\n",
 ];
 
+/// The answers one after the other, each without the headers that every one must have (asserted here).
+async fn without_fixed_headers(server: &Server, requests: &[String]) -> String {
+    let mut all = String::new();
+    for request in requests {
+        let answer = snapshot(server, request).await;
+        for expected in FIXED_HEADERS {
+            assert!(answer.contains(expected), "{expected}{answer}");
+        }
+        let is_fixed = |line: &str| {
+            line.starts_with("content-length") || FIXED_HEADERS.iter().any(|header| header.trim_end() == line)
+        };
+        let rest = answer.lines().filter(|line| !is_fixed(line));
+        all.push_str(&rest.collect::<Vec<_>>().join("\n"));
+        all.push_str("\n----\n");
+    }
+    all
+}
+
 /// security 91, 96, 98: headers and bodies over 200, 401, 404, 405, 413, 415, 429 and 500.
 #[tokio::test]
 async fn headers_are_on_every_answer() {
@@ -48,19 +66,7 @@ async fn headers_are_on_every_answer() {
         get_request("/limited"),
         get_request("/panic"),
     ];
-    let mut all = String::new();
-    for request in &requests {
-        let answer = snapshot(&server, request).await;
-        for expected in FIXED_HEADERS {
-            assert!(answer.contains(expected), "{expected}{answer}");
-        }
-        let is_fixed = |line: &str| {
-            line.starts_with("content-length") || FIXED_HEADERS.iter().any(|header| header.trim_end() == line)
-        };
-        let rest = answer.lines().filter(|line| !is_fixed(line));
-        all.push_str(&rest.collect::<Vec<_>>().join("\n"));
-        all.push_str("\n----\n");
-    }
+    let all = without_fixed_headers(&server, &requests).await;
     expect![[r#"
         HTTP/1.1 200 OK
         content-type: text/plain; charset=utf-8

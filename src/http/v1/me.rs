@@ -104,7 +104,7 @@ fn birth_date(text: &str) -> Result<(), Refused> {
 }
 
 fn avatar(text: &str) -> Result<(), Refused> {
-    let url = reqwest::Url::parse(text).ok();
+    let url = url::Url::parse(text).ok();
     let valid = url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if valid { Ok(()) } else { Err(invalid("/avatar", "must be an http or https address")) }
 }
