@@ -134,7 +134,8 @@ impl Session {
 
     pub(crate) fn rotated(&mut self, answer: &Answer) {
         let retired = std::mem::replace(&mut self.refresh, answer.text("refresh_token"));
-        self.older = self.previous.replace((retired, Instant::now())).map(|(token, _)| token).or_else(|| self.older.take());
+        self.older =
+            self.previous.replace((retired, Instant::now())).map(|(token, _)| token).or_else(|| self.older.take());
         self.access = answer.text("access_token");
     }
 }

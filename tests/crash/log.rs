@@ -75,7 +75,8 @@ fn words(line: &str) -> impl Iterator<Item = String> {
 /// A check that never finds anything would be no check.
 #[test]
 fn a_secret_in_a_line_is_found() {
-    let line = r#"{"timestamp":"2026-01-01T00:00:00.123456Z","level":"INFO","took":654321,"message":"to=+989120000001"}"#;
+    let line =
+        r#"{"timestamp":"2026-01-01T00:00:00.123456Z","level":"INFO","took":654321,"message":"to=+989120000001"}"#;
     let found: Vec<String> = words(line).collect();
     assert!(found.contains(&"989120000001".to_owned()));
     assert!(!found.contains(&"123456".to_owned()) && !found.contains(&"654321".to_owned()));
