@@ -15,6 +15,7 @@
 //! * `wire_keys` — back ends with API keys
 //! * `ops`, `metrics` — the operators' listener, stopping, a store that refuses
 //! * `logs` — what is told of a request, and what never
+//! * `hang_up` — clients that do not wait for their answer
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -27,6 +28,7 @@ mod answer_rules;
 mod audit_log;
 mod concurrency;
 mod counting;
+mod hang_up;
 mod harness;
 mod harness_tokens;
 mod ip_limits;
