@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::harness::{TestApp, wrong};
+use crate::harness::{START, TestApp, wrong};
 
 const TO: &str = "+989123456789";
 
@@ -78,6 +78,23 @@ async fn a_code_ends_at_its_millisecond() {
     assert_eq!(read.text("status"), "expired");
     assert_eq!(read.body["resend"], json!({ "allowed_in": 0, "remaining": 0 }));
     app.post(&format!("/v1/verifications/{late}/cancel"), json!({})).await.refused(410, "verification_expired");
+}
+
+/// DESIGN 2: a clock that jumps back revives nothing: what had expired stays expired, and the cooldown runs from the
+/// latest time the record saw, so the wait that is told is until the clock has caught up with it.
+#[tokio::test]
+async fn a_clock_set_back_revives_nothing() {
+    let app = TestApp::start().await;
+    let old = app.start_for(TO).await;
+    let old_code = app.gateway.code(TO);
+    app.wait_s(301);
+    let new = app.start_for(TO).await;
+    app.settled_changes(&new).await;
+    app.clock.set(START);
+    app.check(&old, &old_code).await.refused(410, "verification_expired");
+    let too_soon = app.post("/v1/verifications", json!({ "to": TO })).await;
+    too_soon.refused(429, "send_limited").waits(301 + 30);
+    app.check(&new, &app.gateway.code(TO)).await.is(200);
 }
 
 /// v1.md: canceled is 410 `verification_closed`, whatever code comes; to cancel twice is no error; what was approved
