@@ -37,7 +37,6 @@ pub struct Command {
 enum Action {
     /// Run the server (the default).
     Serve,
-    /// Walk through a whole sign-in against a running server, and show every request and answer.
     Demo(demo::Options),
     /// Check the settings, and print what is in force, where it came from and what messages will say.
     CheckConfig,
@@ -56,9 +55,7 @@ enum Action {
         #[command(subcommand)]
         action: sealing_keys::Action,
     },
-    /// Write all records as JSON lines. The server must be stopped.
     Export(export::Options),
-    /// Read records that `otpd export` wrote. The server must be stopped.
     Import(import::Options),
 }
 
