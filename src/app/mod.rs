@@ -14,7 +14,7 @@ use crate::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, OsEntropy},
     http::{
-        Router,
+        Router, docs,
         listener::{self, ListenerSettings},
         middleware,
         ops::{self, Operations, Readiness},
@@ -222,7 +222,7 @@ impl App {
             public_url,
         });
         service::number::warm_up(&v1.numbers);
-        Ok(middleware::harden(v1::router(v1), parts::edge(settings)?, &*world.entropy))
+        Ok(middleware::harden(v1::router(v1).merge(docs::router()), parts::edge(settings)?, &*world.entropy))
     }
 
     /// Where clients connect: the bound address, also when port 0 was asked for.

@@ -30,7 +30,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::{answer_rules, counting::CountingStore};
+use crate::{answer_rules, counting::CountingStore, documented};
 
 /// The time that every test begins at: 2026-01-01T00:00:00Z.
 pub(crate) const START: UnixMillis = UnixMillis(1_767_225_600_000);
@@ -414,12 +414,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its answer, which must be one that the OpenAPI document has.
     pub(crate) async fn read(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = client.execute(request).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let (address, path) = (response.remote_addr(), response.url().path().to_owned());
+        let address = response.remote_addr();
         let raw = response.text().await.unwrap();
+        documented::hold((method.as_str(), &path), status, &headers, &raw);
         let body = serde_json::from_str(&raw).unwrap_or(Value::Null);
         let answer = Self { status, headers, raw, body };
         answer_rules::hold(&answer, address, &path);

@@ -16,6 +16,8 @@
 //! * `ops`, `metrics` — the operators' listener, stopping, a store that refuses
 //! * `logs` — what is told of a request, and what never
 //! * `hang_up` — clients that do not wait for their answer
+//! * `documented` — every answer that `harness` reads, held to the OpenAPI document; `openapi`, `openapi_examples`,
+//!   `openapi_page` — the document itself, its examples sent, the page that shows it
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -28,12 +30,16 @@ mod answer_rules;
 mod audit_log;
 mod concurrency;
 mod counting;
+mod documented;
 mod hang_up;
 mod harness;
 mod harness_tokens;
 mod ip_limits;
 mod logs;
 mod metrics;
+mod openapi;
+mod openapi_examples;
+mod openapi_page;
 mod ops;
 mod spawned;
 mod wire_check;
