@@ -5,6 +5,8 @@
 //! reads no body. Log lines hold the route's template, never a path or a header of the client's own.
 
 use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,6 +22,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt as _;
 
 use super::{
     client_ip::{ClientIp, ClientIpRules},
@@ -154,15 +157,11 @@ impl Edge {
     }
 
     /// Runs the handler within the time limit; a panic ends the request, not the process.
-    ///
-    /// In a task of its own, because the connection drops what it waits for when the client hangs up, and a handler
-    /// must not end between a change and what follows from it: the audit event of a used code, the next step of a
-    /// phone change (security 35). How many there can be is bounded by what handlers wait for, not by connections.
     async fn run(&self, request: Request, next: Next, id: &RequestId) -> Response {
-        let handler = tokio::spawn(next.run(request));
-        match tokio::time::timeout(self.settings.request_timeout, handler).await {
+        let guarded = AssertUnwindSafe(next.run(request)).catch_unwind();
+        match tokio::time::timeout(self.settings.request_timeout, guarded).await {
             Ok(Ok(response)) => response,
-            Ok(Err(_)) => panicked(id),
+            Ok(Err(panic)) => panicked(panic.as_ref(), id),
             Err(_) => {
                 tracing::warn!(request_id = id.as_str(), "request timed out");
                 Problem::new(ProblemCode::OutcomeUnknown).into_response()
@@ -205,7 +204,7 @@ fn refuse_method(method: &Method) -> Option<Response> {
 }
 
 /// The panic's text may hold anything, so it is left to the panic hook; here only that it happened.
-fn panicked(id: &RequestId) -> Response {
+fn panicked(_panic: &(dyn Any + Send), id: &RequestId) -> Response {
     tracing::error!(request_id = id.as_str(), "handler panicked");
     Problem::new(ProblemCode::InternalError).into_response()
 }

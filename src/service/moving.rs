@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::{
+    phone::Fault,
     record::{Account, Command, Move, Outcome, PHONE_CHANGE, PhoneNumber, Refusal, SessionRef, SignIn, SignedIn},
     sms::Sms,
 };
@@ -34,8 +35,9 @@ impl Service {
         if now.since(user.session.opened_at) > dialect.policy.fresh_login_ms {
             let quota = crate::record::SendQuota { most: 0, window_ms: 0, remaining: 0, reset_at: now };
             let refusal = Refusal::NotFresh;
-            self.meters.refusal(dialect.name, &refusal);
-            return Err(Failure::Refused(super::Refused { refusal, now, quota }));
+            let failure = Failure::Refused(super::Refused { refusal, now, quota });
+            audit::refused("phone_change_requested", dialect, origin, user.phone, &failure);
+            return Err(failure);
         }
         let bound_to = Some(user.session_ref());
         self.start(dialect, origin, StartInput { bound_to, ..StartInput::plain(to, PHONE_CHANGE) }).await
@@ -55,7 +57,12 @@ impl Service {
         let (service, of) = (self.clone(), dialect.clone());
         let task =
             self.tasks.spawn(async move { service.finish_move(&of, Move { from, to, session }, Some(sign_in)).await });
-        let moved = task.await.unwrap_or(Err(Failure::Internal("a phone change panicked")))?;
+        let moved = task.await.unwrap_or(Err(Failure::Internal("a phone change panicked")));
+        let moved = moved.map_err(|failure| match failure {
+            // The claim stands and the change will be finished: never "nothing was done".
+            Failure::Fault(_) => Failure::Fault(Fault::Unknown),
+            failure => failure,
+        })?;
         audit::done("phone_changed", dialect, origin, to);
         let signed_in = moved.ok_or(Failure::Internal("a phone change without a session"))?;
         self.sign(to, &signed_in, self.now())
@@ -87,7 +94,11 @@ impl Service {
             }
         };
         self.notify_old_number(from, &account);
-        self.step(dialect, from, Command::DropParcel { to, user_id: account.user_id }).await?;
+        // The account has arrived whatever comes of this: a parcel that is left is dropped by the next who finds it.
+        let drop_parcel = Command::DropParcel { to, user_id: account.user_id };
+        if let Err(failure) = self.step(dialect, from, drop_parcel).await {
+            tracing::warn!(%from, %to, ?failure, "what is left of a phone change was not cleared");
+        }
         Ok(signed_in)
     }
 
