@@ -55,7 +55,7 @@ use scene::{Scene, Tally};
 use server::Server;
 
 /// Kills under load, if `OTPD_CRASH_KILLS` does not say otherwise.
-const KILLS: u64 = 56;
+const KILLS: u64 = 64;
 /// One start in so many is killed before it is ready.
 const STILLBORN_ONE_IN: u64 = 8;
 /// One run in so many logs at TRACE.
@@ -63,7 +63,7 @@ const TRACE_ONE_IN: u64 = 14;
 /// People at work at the same time, each with a few numbers.
 const WORKERS: usize = 16;
 /// Acknowledgements before a kill.
-const ACKNOWLEDGED: std::ops::Range<u64> = 20..220;
+const ACKNOWLEDGED: std::ops::Range<u64> = 20..500;
 /// Longest time of one phase before the test is called stuck, in seconds.
 const PHASE_S: u64 = 120;
 
@@ -106,12 +106,13 @@ async fn nothing_acknowledged_is_lost_and_nothing_revives() {
     log.demand_clean(&workers, &fake.messages());
     assert_eq!(fake.violations(), Vec::<String>::new(), "messages that Twilio would refuse");
     let people: usize = workers.iter().map(|worker| worker.people.len()).sum();
+    let forsaken = workers.iter().flat_map(|worker| &worker.people).filter(|person| person.forsaken).count();
+    println!("under way at a kill [happened, not]: {:?}; {forsaken} numbers given up", tally.settled());
     println!(
         "{kills} kills under load and {stillborn} while starting: {} facts acknowledged for {people} numbers, \
-         {} proofs, {} doubts settled, 0 lost; {} log lines clean; {:.1} s",
+         {} proofs, 0 lost; {} log lines clean; {:.1} s",
         tally.acknowledged(),
         tally.proofs(),
-        tally.settled(),
         log.len(),
         begun.elapsed().as_secs_f64()
     );

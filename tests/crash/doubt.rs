@@ -35,6 +35,7 @@ impl Worker {
         let person = &mut self.people[who];
         person.unproved = true;
         let what = format!("{} after {doubt:?}", person.phone);
+        let kind = doubt.kind();
         let settled = match doubt {
             Doubt::Start { seen } => person.settle_start(scene, seen).await,
             Doubt::Guess { at } => person.settle_guess(scene, at).await,
@@ -49,84 +50,110 @@ impl Worker {
             Doubt::Change { at, name } => person.settle_change(scene, at, name).await,
             Doubt::Erase { at } => person.settle_erase(scene, at).await,
             // Only a code for the new number, which is used for nothing else.
-            Doubt::MoveStart => Ok(()),
+            Doubt::MoveStart => Ok(false),
             Doubt::Move { to, session } => self.settle_move(scene, who, to, session).await,
         };
-        scene.settled();
-        settled.map_err(|stop| match stop {
+        let happened = settled.map_err(|stop| match stop {
             Stop::Broken(why) => Stop::Broken(format!("{what}: {why}")),
             Stop::Gone(why) => Stop::Gone(format!("{what}: {why}")),
-        })
+        })?;
+        scene.settled(kind, happened);
+        Ok(())
+    }
+}
+
+impl Doubt {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "start",
+            Self::Guess { .. } => "wrong code",
+            Self::GuessByNumber { .. } => "wrong code by number",
+            Self::Approve { .. } => "check",
+            Self::SignIn { .. } => "sign-in",
+            Self::Cancel { .. } => "cancel",
+            Self::Redeem { .. } => "receipt",
+            Self::Refresh { .. } => "refresh",
+            Self::End { .. } => "log-out",
+            Self::Change { .. } => "profile",
+            Self::Erase { .. } => "erasure",
+            Self::MoveStart => "start of a phone change",
+            Self::Move { .. } => "phone change",
+        }
     }
 }
 
 impl Person {
     /// The code in a person's hand is good, even if the server died before it said that it had sent it.
-    async fn settle_start(&mut self, scene: &Scene, seen: usize) -> Outcome<()> {
+    async fn settle_start(&mut self, scene: &Scene, seen: usize) -> Outcome<bool> {
         self.blind = true;
         let (now_seen, code) = scene.code(&self.phone);
-        let Some(code) = code.filter(|_| now_seen > seen && self.guesses <= GUESSES_FREE) else { return Ok(()) };
+        let Some(code) = code.filter(|_| now_seen > seen && self.guesses <= GUESSES_FREE) else { return Ok(false) };
         let answer = self.check_by_number(scene, &code).await?.must("a code that was sent", 200, "")?;
         let mut found = Verification::new(answer.text("id"), code);
         found.approved(&answer);
         self.verifications.push(found);
         self.guesses = 0;
-        Ok(())
+        Ok(true)
     }
 
-    async fn settle_guess(&mut self, scene: &Scene, at: usize) -> Outcome<()> {
+    async fn settle_guess(&mut self, scene: &Scene, at: usize) -> Outcome<bool> {
         let of = &mut self.verifications[at];
         let answer = of.read(scene).await?;
         let spent = of.attempts_of(&answer);
         if spent != Some(of.spent) && spent != Some(of.spent + 1) {
             return answer.broken(&format!("{} wrong codes were acknowledged and one may be", of.spent));
         }
+        let happened = spent != Some(of.spent);
         of.spent = spent.unwrap_or_default();
-        Ok(())
+        Ok(happened)
     }
 
     /// Nothing shows this count but one more wrong code.
-    async fn settle_guess_by_number(&mut self, scene: &Scene, at: usize) -> Outcome<()> {
+    async fn settle_guess_by_number(&mut self, scene: &Scene, at: usize) -> Outcome<bool> {
         let wrong = self.verifications[at].wrong_code();
         let answer = self.check_by_number(scene, &wrong).await?;
         let before = self.verifications[at].spent_by_number;
         if self.guesses == GUESSES_FREE && answer.is(429, "guess_budget_exhausted") {
             self.verifications[at].spent_by_number += 1;
             self.guesses += 1;
-            return Ok(());
+            return Ok(true);
         }
         let spent = self.verifications[at].attempts_of(&answer);
         match spent {
             Some(spent) if spent == before + 1 || (spent == before + 2 && self.guesses < GUESSES_FREE) => {
                 self.verifications[at].spent_by_number = spent;
                 self.guesses += spent - before;
-                Ok(())
+                Ok(spent == before + 2)
             }
             _ => answer.broken(&format!("{before} wrong codes by number were acknowledged and one may be")),
         }
     }
 
-    async fn settle_approve(&mut self, scene: &Scene, at: usize, key: Option<String>) -> Outcome<()> {
+    async fn settle_approve(&mut self, scene: &Scene, at: usize, key: Option<String>) -> Outcome<bool> {
         let of = &mut self.verifications[at];
         if key.is_some() {
             let asked = of.check(scene, &of.code, With::key(key.as_deref())).await?;
             let answer = asked.must("the same check again", 200, "")?;
             of.approved(&answer);
             self.guesses = 0;
-        } else if of.is_approved_or_pending(scene).await? {
+            return Ok(answer.replayed);
+        }
+        let happened = of.is_approved_or_pending(scene).await?;
+        if happened {
             self.guesses = 0;
         }
-        Ok(())
+        Ok(happened)
     }
 
-    async fn settle_sign_in(&mut self, scene: &Scene, at: usize, key: Option<String>) -> Outcome<()> {
+    async fn settle_sign_in(&mut self, scene: &Scene, at: usize, key: Option<String>) -> Outcome<bool> {
         if key.is_some() {
-            return self.sign_in_now(scene, at, With::key(key.as_deref())).await.map(drop);
+            return Ok(self.sign_in_now(scene, at, With::key(key.as_deref())).await?.replayed);
         }
-        if self.verifications[at].is_approved_or_pending(scene).await? {
+        let happened = self.verifications[at].is_approved_or_pending(scene).await?;
+        if happened {
             self.signed_in_unseen();
         }
-        Ok(())
+        Ok(happened)
     }
 
     fn signed_in_unseen(&mut self) {
@@ -136,7 +163,7 @@ impl Person {
         self.account.get_or_insert(Account { user_id: None, name: None });
     }
 
-    async fn settle_cancel(&mut self, scene: &Scene, at: usize) -> Outcome<()> {
+    async fn settle_cancel(&mut self, scene: &Scene, at: usize) -> Outcome<bool> {
         let of = &mut self.verifications[at];
         let answer = of.read(scene).await?;
         match answer.text("status").as_str() {
@@ -144,14 +171,14 @@ impl Person {
             "pending" => {}
             _ => return answer.broken("a cancel in doubt leaves it pending or canceled"),
         }
-        Ok(())
+        Ok(of.stage == Stage::Canceled)
     }
 
-    async fn settle_redeem(&mut self, scene: &Scene, at: usize, key: Option<String>) -> Outcome<()> {
-        let Some(receipt) = &mut self.verifications[at].receipt else { return Ok(()) };
+    async fn settle_redeem(&mut self, scene: &Scene, at: usize, key: Option<String>) -> Outcome<bool> {
+        let Some(receipt) = &mut self.verifications[at].receipt else { return Ok(false) };
         if receipt.at.elapsed().as_secs() > RECEIPT_SAYS_WITHIN_S {
             self.forsaken = true;
-            return Ok(());
+            return Ok(false);
         }
         let answer = scene.api.post("/oauth/token", &assertion(&receipt.token), With::key(key.as_deref())).await?;
         receipt.redeemed = true;
@@ -159,42 +186,49 @@ impl Person {
             let failures = self.guesses;
             self.signed_in_unseen();
             self.guesses = failures;
-            return Ok(());
+            return Ok(true);
         }
-        self.signed_in(scene, &answer.must("a receipt in doubt", 200, "")?)
+        let answer = answer.must("a receipt in doubt", 200, "")?;
+        self.signed_in(scene, &answer)?;
+        Ok(answer.replayed)
     }
 
-    async fn settle_refresh(&mut self, scene: &Scene, at: usize) -> Outcome<()> {
+    async fn settle_refresh(&mut self, scene: &Scene, at: usize) -> Outcome<bool> {
         let session = &mut self.sessions[at];
         let asked = scene.api.post("/oauth/token", &refreshing(&session.refresh), With::default()).await?;
         let answer = asked.must("a refresh in doubt", 200, "")?;
         session.rotated(&answer);
-        Ok(())
+        // The answer is the same either way.
+        Ok(true)
     }
 
-    async fn settle_end(&mut self, scene: &Scene, at: usize) -> Outcome<()> {
+    async fn settle_end(&mut self, scene: &Scene, at: usize) -> Outcome<bool> {
         let session = &mut self.sessions[at];
         let answer = scene.api.get("/v1/me", With::token(&session.access)).await?;
         session.alive = !answer.is(401, "token_invalid");
-        if session.alive { answer.must("a session in doubt", 200, "").map(drop) } else { Ok(()) }
+        if session.alive {
+            answer.must("a session in doubt", 200, "")?;
+        }
+        Ok(!session.alive)
     }
 
-    async fn settle_change(&mut self, scene: &Scene, at: usize, name: String) -> Outcome<()> {
+    async fn settle_change(&mut self, scene: &Scene, at: usize, name: String) -> Outcome<bool> {
         let with = With::token(&self.sessions[at].access);
         let answer = scene.api.get("/v1/me", with).await?.must("a profile in doubt", 200, "")?;
-        if let Some(account) = self.account.as_mut().filter(|_| answer.text("name") == name) {
+        let happened = answer.text("name") == name;
+        if let Some(account) = self.account.as_mut().filter(|_| happened) {
             account.name = Some(name);
         }
-        Ok(())
+        Ok(happened)
     }
 
-    async fn settle_erase(&mut self, scene: &Scene, at: usize) -> Outcome<()> {
+    async fn settle_erase(&mut self, scene: &Scene, at: usize) -> Outcome<bool> {
         let answer = scene.api.get("/v1/me", With::token(&self.sessions[at].access)).await?;
         if answer.is(401, "token_invalid") {
             self.departed();
-            return Ok(());
+            return Ok(true);
         }
-        answer.must("an account in doubt", 200, "").map(drop)
+        answer.must("an account in doubt", 200, "").map(|_| false)
     }
 }
 

@@ -59,12 +59,12 @@ impl Worker {
 
     /// The server died over the code of a phone change: either nothing of it happened, and the code is still good, or
     /// the account arrives.
-    pub(crate) async fn settle_move(&mut self, scene: &Scene, who: usize, to: usize, session: usize) -> Outcome<()> {
+    pub(crate) async fn settle_move(&mut self, scene: &Scene, who: usize, to: usize, session: usize) -> Outcome<bool> {
         let access = self.people[who].sessions[session].access.clone();
         let path = format!("/v1/verifications/{}", self.people[to].verifications[0].id);
         let answer = scene.api.get(&path, With::default()).await?.must("a phone change", 200, "")?;
         if answer.text("status") == "pending" {
-            return self.finish_move(scene, who, to, &access).await;
+            return self.finish_move(scene, who, to, &access).await.map(|()| false);
         }
         if answer.text("status") != "approved" {
             return answer.broken("a phone change in doubt is pending or approved");
@@ -77,7 +77,7 @@ impl Worker {
         there.sign_ins += 1;
         // The one way left to see the account: it must be the old one, not a new one.
         there.start(scene).await?;
-        there.sign_in_now(scene, 1, With::default()).await.map(drop)
+        there.sign_in_now(scene, 1, With::default()).await.map(|_| true)
     }
 
     async fn gone_from(&self, scene: &Scene, access: &str) -> Outcome<()> {

@@ -1,7 +1,7 @@
 //! One run of the server and what all runs share.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -21,7 +21,8 @@ use super::{
 pub(crate) struct Tally {
     acknowledged: AtomicU64,
     proofs: AtomicU64,
-    settled: AtomicU64,
+    /// Requests that a server died over, by kind: those that had happened, and those that had not.
+    settled: Mutex<BTreeMap<&'static str, [u64; 2]>>,
     /// Every user id and the number it was first seen with.
     users: Mutex<HashMap<u64, String>>,
 }
@@ -35,8 +36,9 @@ impl Tally {
         self.proofs.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn settled(&self) -> u64 {
-        self.settled.load(Ordering::Relaxed)
+    /// Every kind of request that a server died over, with how many had happened and how many had not.
+    pub(crate) fn settled(&self) -> BTreeMap<&'static str, [u64; 2]> {
+        self.settled.lock().unwrap().clone()
     }
 }
 
@@ -88,8 +90,8 @@ impl Scene {
     }
 
     /// It is known what became of a request that the server died over.
-    pub(crate) fn settled(&self) {
-        self.tally.settled.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn settled(&self, kind: &'static str, happened: bool) {
+        self.tally.settled.lock().unwrap().entry(kind).or_default()[usize::from(!happened)] += 1;
     }
 
     /// Returns when it is time for the kill.
