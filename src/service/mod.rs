@@ -172,6 +172,22 @@ impl Service {
         self.tasks.wait().await;
     }
 
+    /// Runs a use case in a task of its own, so that it is told of (in its result, the audit log and the metrics) even
+    /// if the client hangs up between the change and the answer (security 35).
+    async fn to_its_end<T, F>(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        work: impl FnOnce(Self, Dialect, Origin) -> F,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let task = self.tasks.spawn(work(self.clone(), dialect.clone(), origin.clone()));
+        task.await.unwrap_or(Err(Failure::Internal("a use case panicked")))
+    }
+
     fn draw(&self) -> u64 {
         self.parts.entropy.draw()
     }

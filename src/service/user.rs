@@ -66,14 +66,18 @@ impl Service {
         patch: ProfilePatch,
     ) -> Result<Account, Failure> {
         let command = Command::UpdateProfile { session: user.session.nonce, patch: Box::new(patch) };
-        let reply = self.ask(dialect, user.phone, self.request(origin, command)).await?;
-        match reply.outcome {
-            Outcome::Authenticated { account, .. } => {
-                audit::done("profile_changed", dialect, origin, user.phone);
-                Ok(*account)
+        let phone = user.phone;
+        self.to_its_end(dialect, origin, move |service, dialect, origin| async move {
+            let reply = service.ask(&dialect, phone, service.request(&origin, command)).await?;
+            match reply.outcome {
+                Outcome::Authenticated { account, .. } => {
+                    audit::done("profile_changed", &dialect, &origin, phone);
+                    Ok(*account)
+                }
+                _ => Err(service.unexpected(&dialect, &reply)),
             }
-            _ => Err(self.unexpected(dialect, &reply)),
-        }
+        })
+        .await
     }
 
     /// Everything the record has for its owner.
@@ -124,13 +128,17 @@ impl Service {
         command: Command,
         event: &'static str,
     ) -> Result<(), Failure> {
-        let reply = self.ask(dialect, user.phone, self.request(origin, command)).await?;
-        match reply.outcome {
-            Outcome::Done => {
-                audit::done(event, dialect, origin, user.phone);
-                Ok(())
+        let phone = user.phone;
+        self.to_its_end(dialect, origin, move |service, dialect, origin| async move {
+            let reply = service.ask(&dialect, phone, service.request(&origin, command)).await?;
+            match reply.outcome {
+                Outcome::Done => {
+                    audit::done(event, &dialect, &origin, phone);
+                    Ok(())
+                }
+                _ => Err(service.unexpected(&dialect, &reply)),
             }
-            _ => Err(self.unexpected(dialect, &reply)),
-        }
+        })
+        .await
     }
 }

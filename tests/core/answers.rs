@@ -109,9 +109,10 @@ impl Facts {
             counts(now).then(|| format!("{name} {}", ends.into_iter().find(|at| !counts(*at)).unwrap()))
         };
         let day = usize::from(policy.sends_per_day);
+        let share = usize::from(policy.sends_per_day_per_address);
         limit("window", usize::from(policy.sends_max), policy.send_window_ms, None)
             .or_else(|| limit("day", day, DAY, None))
-            .or_else(|| if sender.keyed { None } else { limit("address", day.div_ceil(2), DAY, Some(sender.address)) })
+            .or_else(|| if sender.keyed { None } else { limit("address", share, DAY, Some(sender.address)) })
     }
 
     fn start(&self, nonce: u64, door: Door, sender: Sender, now: u64, happened: &mut Vec<Event>) -> String {

@@ -78,7 +78,7 @@ fn nobody_signs_in_meanwhile() {
         B: t=2s redeem c x ⇢ no: unfinished move A to B
         B: t=2s register g x ⇢ no: unfinished move A to B
         B: t=2s start e wide/phone_change by=C.z → ✉0 issued e pending 6 digits till 5m2s, 5 tries, resend 7× from 2s [sending]
-        B: t=2s check e right by=C.z → no: unfinished move A to B
+        B: t=2s check e right by=C.z ⇢ no: unfinished move A to B
         t=2s release B s → released user 1
         t=2s start f wide/login → ✉0 issued f pending 6 digits till 5m2s, 5 tries, resend 7× from 2s [sending]
         t=2s check f right session=y ⇢ no: unfinished move A to B

@@ -37,11 +37,19 @@ pub(crate) fn policy(dialect: Label) -> Policy {
             supersedes: true,
             ..v1
         },
-        "wide" => Policy { cooldown_ms: 0, sends_max: 50, sends_per_day: 50, resend_after_ms: vec![0; 7], ..v1 },
+        "wide" => Policy {
+            cooldown_ms: 0,
+            sends_max: 50,
+            sends_per_day: 50,
+            sends_per_day_per_address: 25,
+            resend_after_ms: vec![0; 7],
+            ..v1
+        },
         "harsh" => Policy {
             cooldown_ms: 0,
             sends_max: 50,
             sends_per_day: 50,
+            sends_per_day_per_address: 25,
             guesses: GuessPolicy { free: 1, delay_ms: SECOND, delay_max_ms: 4 * SECOND, stop_at: 6 },
             ..v1
         },

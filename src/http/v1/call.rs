@@ -1,11 +1,11 @@
 //! Reading a request: request id, address, credential, limits, body. In this order, so that a caller who is not
 //! let in costs no parsing and starts no actor.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, MatchedPath, Request},
+    extract::{FromRequest, FromRequestParts, MatchedPath, Path, Request},
     http::{HeaderMap, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
@@ -77,10 +77,7 @@ impl Visitor {
             v1.service.count_refusal(&v1.dialect, "key");
             return Err(ProblemCode::InvalidKey.into());
         }
-        if let Some(client) = parts.extensions.get::<ClientIp>() {
-            let checked = v1.ip_limiter.check(client.bucket);
-            checked.inspect_err(|_| v1.service.count_refusal(&v1.dialect, "ip"))?;
-        }
+        count(v1, parts)?;
         Ok(visitor)
     }
 
@@ -107,6 +104,39 @@ impl Visitor {
     pub(super) async fn user(&self, v1: &V1) -> Result<Option<User>, Refused> {
         let Some(token) = &self.token else { return Ok(None) };
         Ok(Some(v1.service.authenticate(&v1.dialect, token).await?))
+    }
+}
+
+/// One more call of this address.
+fn count(v1: &V1, parts: &Parts) -> Result<(), Problem> {
+    let client = parts.extensions.get::<ClientIp>();
+    let checked = client.map_or(Ok(()), |client| v1.ip_limiter.check(client.bucket));
+    Ok(checked.inspect_err(|_| v1.service.count_refusal(&v1.dialect, "ip"))?)
+}
+
+/// Counts a call whose caller is known by an access token and that sends a message all the same: an account must not
+/// be a way to send to any number at any rate.
+#[derive(Debug)]
+pub(super) struct Counted;
+
+impl FromRequestParts<Arc<V1>> for Counted {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, v1: &Arc<V1>) -> Result<Self, Problem> {
+        count(v1, parts).map(|()| Self)
+    }
+}
+
+/// The id in a path. One that is no UTF-8 is empty and so the id of nothing: each route has its own word for that.
+#[derive(Debug)]
+pub(super) struct PathId(pub(super) String);
+
+impl FromRequestParts<Arc<V1>> for PathId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, v1: &Arc<V1>) -> Result<Self, Infallible> {
+        let path = Path::<String>::from_request_parts(parts, v1).await;
+        Ok(Self(path.map(|Path(id)| id).unwrap_or_default()))
     }
 }
 

@@ -43,6 +43,14 @@ pub(super) fn purpose(given: Option<&str>) -> Result<Label, Refused> {
     Ok(label)
 }
 
+/// The channel, `sms` if none is named: the one that has a route. `auto` leaves the choice to us.
+pub(super) fn channel(given: Option<&str>) -> Result<Label, Refused> {
+    match given {
+        None | Some("sms" | "auto") => Ok(Label::of("sms")),
+        Some(_) => Err(ProblemCode::ChannelUnsupported.into()),
+    }
+}
+
 /// A typed code: foreign digits folded, spaces and hyphens dropped.
 pub(super) fn code(typed: &str) -> Result<Code, Refused> {
     let normal = code_input::normalise(typed, usize::from(*CODE_DIGITS.end())).ok();

@@ -2,19 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::{
     super::problem::ProblemCode,
     V1,
-    call::{UserCall, UserCallWith},
+    call::{Counted, PathId, UserCall, UserCallWith},
     input::{self, invalid},
     refusal::Refused,
     render,
@@ -140,7 +135,7 @@ fn list(v1: &V1, phone: PhoneNumber, sessions: &[Session], current: &Session) ->
 
 pub(super) async fn end_session(
     State(v1): State<Arc<V1>>,
-    Path(sid): Path<String>,
+    PathId(sid): PathId,
     call: UserCall,
 ) -> Result<StatusCode, Refused> {
     let sid: HexId = sid.parse().map_err(|_| ProblemCode::NotFound)?;
@@ -162,6 +157,7 @@ pub(super) struct PhoneChangeBody {
 
 pub(super) async fn start_phone_change(
     State(v1): State<Arc<V1>>,
+    _counted: Counted,
     call: UserCallWith<PhoneChangeBody>,
 ) -> Result<Response, Refused> {
     let to = input::phone(&v1, &call.body.to, call.body.region.as_deref())?;

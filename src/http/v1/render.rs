@@ -131,6 +131,15 @@ pub(super) fn answer<T>(status: StatusCode, of: &Answer<T>, body: impl Serialize
     response
 }
 
+/// A success with nothing to tell.
+pub(super) fn done(status: StatusCode, of: Option<&Answer<()>>) -> Response {
+    let mut response = status.into_response();
+    if of.is_some_and(|answer| answer.replayed) {
+        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
 /// A verification; a new one says where it is.
 pub(super) fn verification(status: StatusCode, of: &Answer<Verification>) -> Response {
     let mut response = answer(status, of, VerificationBody::new(&of.value, of.now));
