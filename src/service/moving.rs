@@ -63,6 +63,7 @@ impl Service {
             Failure::Fault(_) => Failure::Fault(Fault::Unknown),
             failure => failure,
         })?;
+        audit::done("phone_left", dialect, origin, from);
         audit::done("phone_changed", dialect, origin, to);
         let signed_in = moved.ok_or(Failure::Internal("a phone change without a session"))?;
         self.sign(to, &signed_in, self.now())

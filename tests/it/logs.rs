@@ -53,7 +53,8 @@ impl Captured {
                 assert!(!id.is_empty() && !field("timestamp").is_empty() && field("ip") == "127.0.0.1", "{event}");
                 let reason = field("reason");
                 assert!(reason.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "one word: {event}");
-                format!("{} {} {} {reason}\n", field("phone"), field("event"), field("outcome"))
+                let phone = event["phone"].as_str().unwrap_or("-");
+                format!("{phone} {} {} {reason}", field("event"), field("outcome")).trim_end().to_owned() + "\n"
             })
             .collect()
     }
@@ -142,7 +143,53 @@ async fn every_decision_is_an_audit_event() {
     for (key, status) in [(admin.expose_secret(), 204), (plain.expose_secret(), 403), ("sk_x", 401)] {
         assert_eq!(app.post_as(key, "/v1/admin/unlock", json!({ "to": ANNA })).await.status, status);
     }
-    expect![[r#""#]].assert_eq(&captured.audit());
+    expect![[r#"
+        +98******4567 code_requested done
+        +98******4567 code_sent failed region_denied
+        +98******4567 code_requested done
+        +98******4567 code_sent failed unknown_outcome
+        +98******4567 code_requested refused send_cooldown
+        +98******4567 code_requested done
+        +98******4567 code_sent sent accepted
+        +98******4567 code_checked refused wrong_code
+        +98******4567 code_checked refused expired
+        +98******4567 code_requested done
+        +98******4567 code_sent sent accepted
+        +98******4567 verification_canceled done
+        +49*******5678 code_requested done
+        +49*******5678 code_sent sent accepted
+        +49*******5678 code_checked done
+        +98******4567 code_requested done
+        +98******4567 code_sent sent accepted
+        +98******4567 signed_in done
+        +98******4567 profile_changed done
+        +98******4567 refreshed done
+        +98******4567 refreshed refused refresh_reused
+        +98******4567 refreshed refused session_unknown
+        +98******4567 code_requested done
+        +98******4567 code_sent sent accepted
+        +98******4567 signed_in done
+        +98******4567 signed_out done
+        +98******4567 code_requested done
+        +98******4567 code_sent sent accepted
+        +98******4567 signed_in done
+        +49*******5678 code_requested done
+        +49*******5678 code_sent sent accepted
+        +49*******5678 signed_in done
+        +49*******5678 session_ended done
+        +98******4567 exported done
+        +12*****0123 code_requested done
+        +12*****0123 code_sent sent accepted
+        +12*****0123 code_checked done
+        +98******4567 phone_left done
+        +12*****0123 phone_changed done
+        +12*****0123 phone_change_requested refused not_fresh
+        +12*****0123 erased done
+        +98******4567 number_unlocked done
+        - caller refused scope
+        - caller refused key
+    "#]]
+    .assert_eq(&captured.audit());
     let unlocked = captured.events().into_iter().find(|event| event["event"] == "number_unlocked").unwrap();
     assert!(unlocked["who"].as_str().unwrap().starts_with("key_"), "{unlocked}");
 }
