@@ -11,6 +11,7 @@ use crate::{
     phone::Fault,
     record::{Account, Command, Move, Outcome, PHONE_CHANGE, PhoneNumber, Refusal, SessionRef, SignIn, SignedIn},
     sms::Sms,
+    token::TokenError,
 };
 
 use super::{
@@ -89,18 +90,27 @@ impl Service {
         let signed_in = match self.step(dialect, to, adopt).await? {
             Outcome::SignedIn(signed_in) => Some(signed_in),
             Outcome::Done => None,
+            Outcome::Refused(Refusal::NothingToMove) => {
+                // It has been there before and has left again or been erased: only the parcel is a left-over.
+                self.clear_parcel(dialect, from, to, account.user_id).await;
+                return Err(Failure::Token(TokenError::Invalid));
+            }
             outcome => {
                 tracing::error!(%from, %to, "a moved account could not be adopted and waits on its old number");
                 return Err(refused_move(&outcome));
             }
         };
         self.notify_old_number(from, &account);
-        // The account has arrived whatever comes of this: a parcel that is left is dropped by the next who finds it.
-        let drop_parcel = Command::DropParcel { to, user_id: account.user_id };
-        if let Err(failure) = self.step(dialect, from, drop_parcel).await {
+        self.clear_parcel(dialect, from, to, account.user_id).await;
+        Ok(signed_in)
+    }
+
+    /// The last step. The account has arrived whatever comes of it: a parcel that is left is dropped by the next who
+    /// finds it.
+    async fn clear_parcel(&self, dialect: &Dialect, from: PhoneNumber, to: PhoneNumber, user_id: u64) {
+        if let Err(failure) = self.step(dialect, from, Command::DropParcel { to, user_id }).await {
             tracing::warn!(%from, %to, ?failure, "what is left of a phone change was not cleared");
         }
-        Ok(signed_in)
     }
 
     /// One step, without looking at unfinished moves again: that is what these steps mend.
@@ -141,7 +151,7 @@ impl Service {
 /// The asking session has ended: to the caller, its token is not good.
 fn refused_move(outcome: &Outcome) -> Failure {
     match outcome {
-        Outcome::Refused(_) => Failure::Token(crate::token::TokenError::Invalid),
+        Outcome::Refused(_) => Failure::Token(TokenError::Invalid),
         _ => Failure::Internal("the core answered another question"),
     }
 }
