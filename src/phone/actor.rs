@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, actor::messages::BoxedState};
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
@@ -63,6 +63,13 @@ pub(super) struct Cache {
     reported_move: bool,
     /// An unreadable snapshot has been logged: once per activation.
     logged_unreadable: bool,
+    /// The last step ran.
+    stopped: bool,
+}
+
+/// Did the actor whose state this was run its last step?
+pub(super) fn ended_in_order(mut state: BoxedState) -> bool {
+    state.take::<Cache>().is_ok_and(|cache| cache.stopped)
 }
 
 impl PhoneActor {
@@ -260,8 +267,9 @@ impl Actor for PhoneActor {
         Ok(())
     }
 
-    /// Saves nothing, because it is not sure to run; it only tells the guard that the end was in order.
-    async fn post_stop(&self, _myself: ActorRef<Message>, _cache: &mut Cache) -> Result<(), ActorProcessingErr> {
+    /// Saves nothing, because it is not sure to run; it only tells guard and supervisor that the end was in order.
+    async fn post_stop(&self, _myself: ActorRef<Message>, cache: &mut Cache) -> Result<(), ActorProcessingErr> {
+        cache.stopped = true;
         self.guard.activation.stopped_in_order();
         Ok(())
     }

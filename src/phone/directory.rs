@@ -243,3 +243,87 @@ impl fmt::Debug for Directory {
         f.debug_struct("Directory").field("live", &self.len()).field("census", &self.census()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        record::{Command, Door, LOGIN, Label, MessageFacts, Outcome, Refusal, Sender, Start, UnixMillis},
+        store::{committer::CommitterSettings, memory::MemoryStore},
+    };
+
+    #[derive(Debug)]
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> UnixMillis {
+            UnixMillis(1_800_000_000_000)
+        }
+    }
+
+    fn directory(store: &Arc<MemoryStore>) -> Directory {
+        let port: Arc<dyn SnapshotStore> = store.clone();
+        let committer = Committer::start_as_task(port.clone(), CommitterSettings::default(), Box::new(|_| ()));
+        let keys = Arc::new(Keyring::new((1, &[7; 32]), &[]));
+        let parts = Parts { store: port, committer, clock: Arc::new(Still), keys, moves: mpsc::channel(1).0 };
+        Directory::new(parts, DirectorySettings::default())
+    }
+
+    fn start() -> Request {
+        let door = Door { dialect: Label::of("v1"), purpose: LOGIN };
+        let start = Start {
+            nonce: 1,
+            door,
+            channel: Label::of("sms"),
+            chosen: None,
+            digits: None,
+            life_ms: None,
+            sender: Sender { address: 1, keyed: true },
+            facts: MessageFacts::default(),
+            metadata: Vec::new(),
+            bound_to: None,
+        };
+        Command::Start(Box::new(start)).into()
+    }
+
+    /// anchors 11.17, security 33: a kill inside a commit leaves an unknown outcome; the change stands, and whether the
+    /// next activation reads before or after it lands, the version check lets it stand once.
+    #[tokio::test(start_paused = true)]
+    async fn row_11_17_a_kill_inside_a_commit_does_nothing_twice() {
+        let phone = PhoneNumber::try_from(989_120_000_001).unwrap();
+        for pause_ms in [0, 1_000] {
+            let store = Arc::new(MemoryStore::new(false));
+            let directory = directory(&store);
+            store.slow(Duration::from_millis(100), Duration::ZERO);
+            let asking = directory.clone();
+            let first = tokio::spawn(async move { asking.ask(phone, Arc::default(), start()).await });
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let entry = directory.registry.find(phone).unwrap();
+            #[expect(clippy::disallowed_methods, reason = "what is tested is that even this does no harm")]
+            entry.actor.kill();
+            assert_eq!(first.await.unwrap().unwrap_err(), Fault::Unknown);
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            let second = directory.ask(phone, Arc::default(), start()).await.unwrap();
+            assert!(matches!(second.outcome, Outcome::Refused(Refusal::SendLimited { .. })), "{second:?}");
+            let conflicts = u64::from(pause_ms == 0);
+            let census = directory.census();
+            assert_eq!((census.started, census.failed, census.conflicts), (2, 1, conflicts), "pause {pause_ms}");
+            assert_eq!(store.len(), 1);
+        }
+    }
+
+    /// anchors 10.2: a late end of one activation leaves its successor alone.
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_is_removed_by_number_and_activation() {
+        let phone = PhoneNumber::try_from(989_120_000_001).unwrap();
+        let directory = directory(&Arc::new(MemoryStore::new(false)));
+        directory.ask(phone, Arc::default(), start()).await.unwrap();
+        let first = directory.registry.find(phone).unwrap().activation.id;
+        directory.registry.remove(phone, first + 1);
+        assert_eq!(directory.len(), 1);
+        directory.registry.remove(phone, first);
+        directory.registry.remove(phone, first);
+        assert_eq!(directory.len(), 0);
+        assert!(!directory.registry.passivate(phone, first));
+    }
+}

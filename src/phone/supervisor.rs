@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
 
-use super::meters::Meters;
+use super::{actor, meters::Meters};
 
 /// One shard.
 struct Supervisor {
@@ -46,10 +46,14 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorStarted(_) => self.meters.started(),
-            SupervisionEvent::ActorTerminated(_, Some(_), _) => self.meters.ended(),
-            SupervisionEvent::ActorTerminated(actor, None, reason) => {
-                self.meters.failed();
-                tracing::warn!(actor = %actor.get_id(), reason, "phone actor was cut off");
+            SupervisionEvent::ActorTerminated(actor, state, reason) => {
+                // A killed actor reports its end as an orderly one, so the state has to say whether it was.
+                if state.is_some_and(actor::ended_in_order) {
+                    self.meters.ended();
+                } else {
+                    self.meters.failed();
+                    tracing::warn!(actor = %actor.get_id(), reason, "phone actor was cut off");
+                }
             }
             SupervisionEvent::ActorFailed(actor, reason) => {
                 self.meters.failed();

@@ -1,6 +1,6 @@
 //! The pure core: what one phone number owns, and the one function that changes it.
 //!
-//! Start at [`decide`]. Everything here is data and functions over data: no clock, no randomness, no I/O, no
+//! Start at [`decide()`]. Everything here is data and functions over data: no clock, no randomness, no I/O, no
 //! logging, no `async`. Time and random draws are arguments. A business "no" is an [`Outcome`], never an `Err`.
 //!
 //! | File | Noun |

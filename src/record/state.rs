@@ -20,7 +20,7 @@ use super::{
 /// How far the clock may be behind the latest time seen before that time is taken to have been wrong.
 pub const CLOCK_BEHIND_MAX_MS: u64 = HOUR;
 
-/// Everything one number owns. Changed by [`decide`](super::decide) alone.
+/// Everything one number owns. Changed by [`decide()`](super::decide()) alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     pub(super) phone: PhoneNumber,
@@ -93,6 +93,12 @@ impl Record {
     /// The account, if the number has one.
     pub fn account(&self) -> Option<&Account> {
         self.account.as_ref()
+    }
+
+    /// The user ids this record names: the account's, and that of an account that is leaving.
+    pub fn user_ids(&self) -> impl Iterator<Item = u64> {
+        let leaving = self.parcel.as_ref().map(|parcel| &parcel.account);
+        self.account.iter().chain(leaving).map(|account| account.user_id)
     }
 
     /// An account on its way from or to this number.

@@ -1,6 +1,6 @@
 //! The one function that decides.
 //!
-//! [`decide`] takes the record as it is, brings it to the present, looks for a kept answer, applies the command,
+//! [`decide()`] takes the record as it is, brings it to the present, looks for a kept answer, applies the command,
 //! and says whether anything changed. The commands' own rules are in the files beside: `send` (start, resend,
 //! what a send came to), `check` (codes), `session` (sign-ins), `account` (profile, erasure, phone change).
 
