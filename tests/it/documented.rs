@@ -3,7 +3,8 @@
 //! Stricter than the document in one thing: a field that it does not name is a fault, so that none is added in silence.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
     sync::{Arc, LazyLock, Mutex},
 };
 
@@ -11,6 +12,21 @@ use jsonschema::Validator;
 use otpd::http::docs;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
+
+/// Ports of this process's operators' doors, which the document is not about.
+static OPS_PORTS: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// Tells a server's clients' door from its operators'. Ports come again, so both have to be said.
+pub(crate) fn doors(clients: SocketAddr, operators: SocketAddr) {
+    let mut ports = OPS_PORTS.lock().unwrap();
+    ports.remove(&clients.port());
+    ports.insert(operators.port());
+}
+
+/// Whether this is an operators' door.
+pub(crate) fn is_ops(address: Option<SocketAddr>) -> bool {
+    address.is_some_and(|address| OPS_PORTS.lock().unwrap().contains(&address.port()))
+}
 
 /// What a `$ref` leads to; anything else is itself.
 pub(crate) fn resolve(value: &Value) -> &Value {
@@ -25,7 +41,7 @@ fn template(path: &str) -> Option<&'static str> {
     let is_of = |template: &&String| {
         let parts: Vec<&str> = template.split('/').collect();
         parts.len() == segments.len()
-            && parts.iter().zip(&segments).all(|(part, segment)| part.starts_with('{') || part == segment)
+            && parts.iter().zip(&segments).all(|(part, is)| if part.starts_with('{') { *is != "" } else { part == is })
     };
     let templates = docs::document()["paths"].as_object().unwrap().keys().filter(is_of);
     templates.min_by_key(|template| template.matches('{').count()).map(String::as_str)

@@ -159,14 +159,24 @@ fn route_sources() -> impl Iterator<Item = (String, String)> {
     })
 }
 
+fn literal(text: &str) -> Option<&str> {
+    text.trim_start().strip_prefix('"')?.split('"').next()
+}
+
+/// The value of the constant that a call begins with.
+fn constant<'a>(file: &'a str, call: &str) -> Option<&'a str> {
+    let name = call.trim_start().split(',').next()?;
+    literal(file.split_once(&format!("const {name}: &str = "))?.1)
+}
+
 /// Every path that the code gives to a router.
 fn routed_paths() -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     for (file, text) in route_sources().filter(|(_, text)| text.contains("Router")) {
         assert!(!text.contains(".nest("), "{file}: write paths whole, so that they are seen here");
         for call in text.split(".route(").skip(1) {
-            let path = call.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
-            let path = path.unwrap_or_else(|| panic!("{file}: write paths as literals, so that they are seen here"));
+            let path = literal(call).or_else(|| constant(&text, call));
+            let path = path.unwrap_or_else(|| panic!("{file}: write paths as literals or constants of the same file"));
             paths.insert(path.to_owned());
         }
     }

@@ -102,7 +102,7 @@ fn revoke() -> Operation {
             FORM_OR_JSON,
             Content::of("RevocationRequest").example("refresh token", json!({ "token": REFRESH_TOKEN })),
         )
-        .answers_empty(200, "The session has ended.", &[]);
+        .answers_empty(200, "The session has ended.", &["Idempotency-Replayed"]);
     idempotent(refuses(operation, &[]))
 }
 
@@ -161,7 +161,7 @@ fn metadata() -> Operation {
         "introspection_endpoint": format!("{url}/oauth/introspect"), "jwks_uri": format!("{url}/.well-known/jwks.json"),
         "response_types_supported": ["none"], "grant_types_supported": [JWT_BEARER, "refresh_token"],
         "token_endpoint_auth_methods_supported": methods, "revocation_endpoint_auth_methods_supported": methods,
-        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "bearer"],
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "Bearer"],
         "service_documentation": format!("{url}/api/docs/"),
     });
     Operation::new("get", "/.well-known/oauth-authorization-server", "readMetadata")

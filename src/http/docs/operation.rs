@@ -195,14 +195,17 @@ impl Operation {
             "schema": { "allOf": [schema("Problem"), { "properties": { "code": { "enum": slugs } } }] },
             "examples": examples,
         } });
-        let headers: &[&str] = match status {
-            401 => &["WWW-Authenticate"],
-            429 if codes.contains(&ProblemCode::SendLimited) => &["Retry-After", "RateLimit-Policy", "RateLimit"],
-            429 | 503 => &["Retry-After"],
-            409 if codes.contains(&ProblemCode::IdempotencyInFlight) => &["Retry-After"],
-            _ => &[],
-        };
-        self.response(status, &lines.join("\n"), headers, Some(content))
+        let mut headers = Vec::new();
+        if status == 401 {
+            headers.push("WWW-Authenticate");
+        }
+        if matches!(status, 429 | 503) || codes.contains(&ProblemCode::IdempotencyInFlight) {
+            headers.push("Retry-After");
+        }
+        if codes.iter().any(|code| is_of_record(*code)) {
+            headers.extend(["RateLimit-Policy", "RateLimit"]);
+        }
+        self.response(status, &lines.join("\n"), &headers, Some(content))
     }
 
     /// A status that is answered in two forms has the contents of both.
@@ -236,4 +239,26 @@ impl Operation {
         self.fields.insert(name.to_owned(), value);
         self
     }
+}
+
+/// Whether a number's record says it, which then also tells its send window.
+fn is_of_record(code: ProblemCode) -> bool {
+    use ProblemCode::{
+        AlreadyApproved, CodeIncorrect, GuessBudgetExhausted, IdempotencyInFlight, IdempotencyKeyReused,
+        MaxAttemptsReached, PhoneInUse, SendLimited, VerificationClosed, VerificationExpired, VerificationNotFound,
+    };
+    matches!(
+        code,
+        AlreadyApproved
+            | CodeIncorrect
+            | GuessBudgetExhausted
+            | IdempotencyInFlight
+            | IdempotencyKeyReused
+            | MaxAttemptsReached
+            | PhoneInUse
+            | SendLimited
+            | VerificationClosed
+            | VerificationExpired
+            | VerificationNotFound
+    )
 }

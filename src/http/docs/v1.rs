@@ -210,7 +210,7 @@ fn sign_in() -> Operation {
         .refuses(ADMISSION)
         .refuses(BODY)
         .refuses(CHECKING)
-        .refuses(&[NumberInvalid, GuessBudgetExhausted])
+        .refuses(&[NumberInvalid, GuessBudgetExhausted, TokenInvalid])
 }
 
 /// What a signed-in person may do.
@@ -268,7 +268,7 @@ fn erase_me() -> Operation {
 fn export() -> Operation {
     let verification = json!({
         "status": "approved", "dialect": "v1", "purpose": "login", "channel": "sms", "created_at": TIME,
-        "expires_at": "2026-01-01T00:05:00.000Z", "attempts_remaining": 5, "deliveries": [delivery()],
+        "expires_at": "2026-01-01T00:05:00.000Z", "attempts_remaining": 5, "deliveries": [delivery()], "metadata": {},
     });
     let export = json!({
         "user": person(), "sessions": [session()], "verifications": [verification], "messages_sent_at": [TIME],
@@ -328,7 +328,7 @@ pub(super) fn admin() -> Api {
         .callers(Callers::Keyed)
         .idempotent()
         .takes(true, Content::of("Unlock").example("number", json!({ "to": NUMBER })))
-        .answers_empty(204, "Unlocked.", &[])
+        .answers_empty(204, "Unlocked.", &["Idempotency-Replayed"])
         .refuses(ADMISSION)
         .refuses(BODY)
         .refuses(&[NumberInvalid, Scope]);

@@ -189,11 +189,13 @@ fn verification() -> Value {
             "remaining": { "type": "integer", "minimum": 0, "description": "Resends left" },
         })),
         "deliveries": { "type": "array", "items": schema("Delivery") },
-        "metadata": {
-            "type": "object", "additionalProperties": { "type": "string" }, "description": "As given at the start, if it was",
-        },
+        "metadata": notes(),
         "code": { "type": "string", "description": "The code, under the setting `dev.show_codes` alone" },
     })
+}
+
+fn notes() -> Value {
+    json!({ "type": "object", "additionalProperties": { "type": "string" }, "description": "As given at the start" })
 }
 
 fn approved() -> Value {
@@ -287,6 +289,7 @@ fn export() -> Value {
             "expires_at": time("When it ended or will end"),
             "attempts_remaining": { "type": "integer", "minimum": 0 },
             "deliveries": { "type": "array", "items": schema("Delivery") },
+            "metadata": notes(),
         }),
     );
     object(
