@@ -41,7 +41,10 @@ fn template(path: &str) -> Option<&'static str> {
     let is_of = |template: &&String| {
         let parts: Vec<&str> = template.split('/').collect();
         parts.len() == segments.len()
-            && parts.iter().zip(&segments).all(|(part, is)| if part.starts_with('{') { *is != "" } else { part == is })
+            && parts
+                .iter()
+                .zip(&segments)
+                .all(|(part, is)| if part.starts_with('{') { !is.is_empty() } else { part == is })
     };
     let templates = docs::document()["paths"].as_object().unwrap().keys().filter(is_of);
     templates.min_by_key(|template| template.matches('{').count()).map(String::as_str)

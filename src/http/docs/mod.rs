@@ -1,13 +1,13 @@
 //! The OpenAPI 3.1 document of everything the main listener serves, and the page that shows it.
 //!
-//! [`operation`] is the vocabulary, `shared` what all APIs have in common, one module per API says its part ([`v1`] and
-//! [`oauth`], with the bodies in [`v1_schemas`]); `page` serves it. Written by hand, so that it can say more than types do,
+//! `operation` is the vocabulary, `shared` what all APIs have in common, one module per API says its part (`v1` and
+//! `oauth`, with the bodies in `v1_schemas`); `page` serves it. Written by hand, so that it can say more than types do,
 //! and held to the running server by the tests: `tests/it/openapi.rs` compares routes and fields and sends every example,
 //! and every answer that any test of `tests/it` reads is checked against it (`tests/it/documented.rs`).
 //!
-//! **A dialect adds its part** with a module like [`oauth`] (a function from nothing to [`Api`]: calls, bodies, credentials)
-//! and one line in [`APIS`]. Names of schemas, security schemes and operations are shared by all, so it puts its own name
-//! before them. Its errors are answers like others, [`Operation::answers`] with its own schema. The tests then ask for the
+//! **A dialect adds its part** with a module like `oauth` (a function from nothing to `Api`: calls, bodies, credentials)
+//! and one line in `APIS`. Names of schemas, security schemes and operations are shared by all, so it puts its own name
+//! before them. Its errors are answers like others, `Operation::answers` with its own schema. The tests then ask for the
 //! state that each of its example requests speaks of (`prepare` in `tests/it/openapi_examples.rs`).
 
 pub mod example;
