@@ -13,16 +13,7 @@ impl Facts {
         match ask {
             Ask::Start { nonce, door, sender } => self.start(nonce, door, sender, now, happened),
             Ask::Resend { nonce, sender } => self.resend(nonce, sender, now, happened),
-            Ask::Settle { nonce, send, result } => {
-                let known = self.challenges.iter().find(|challenge| challenge.nonce == nonce);
-                let waits = known.and_then(|challenge| challenge.sends.get(send));
-                if waits.is_some_and(|(_, delivered)| *delivered == Delivered::Waiting) {
-                    let failed = matches!(result, Settled::Failed | Settled::Dead);
-                    let given_back = result == Settled::Failed;
-                    happened.push(Event::Settled { nonce, send, failed, given_back, at: now });
-                }
-                "done".to_owned()
-            }
+            Ask::Settle { nonce, send, result } => self.settle(nonce, send, result, now, happened),
             Ask::CheckById { nonce, typed, wanted } => {
                 let Some(challenge) = self.challenges.iter().find(|challenge| challenge.nonce == nonce) else {
                     return "unknown".to_owned();
@@ -79,6 +70,17 @@ impl Facts {
                 "done".to_owned()
             }
         }
+    }
+
+    fn settle(&self, nonce: u64, send: usize, result: Settled, now: u64, happened: &mut Vec<Event>) -> String {
+        let known = self.challenges.iter().find(|challenge| challenge.nonce == nonce);
+        let waits = known.and_then(|challenge| challenge.sends.get(send));
+        if waits.is_some_and(|(_, delivered)| *delivered == Delivered::Waiting) {
+            let failed = matches!(result, Settled::Failed | Settled::Dead);
+            let given_back = result == Settled::Failed;
+            happened.push(Event::Settled { nonce, send, failed, given_back, at: now });
+        }
+        "done".to_owned()
     }
 
     fn session_or(&self, session: u64, answer: impl FnOnce(&Session) -> String) -> String {

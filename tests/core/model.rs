@@ -1,7 +1,8 @@
 //! The naive model: it keeps everything that ever happened to a number and works every answer out from that list,
 //! with no bound on memory and no cleverness. Written from DESIGN.md and v1.md, not from the record.
 //!
-//! What happened and what it comes to is here; what is answered to it is in `answers`. It leaves out what the scripts cover by themselves: retries with a key, phone change, chosen codes.
+//! What happened and what it comes to is here; what is answered to it is in `answers`. It leaves out what the scripts
+//! cover by themselves: retries with a key, phone change, chosen codes.
 
 use otpd::record::{DAY, Door, HOUR, Policy, Sender};
 
