@@ -5,7 +5,7 @@
 
 pub mod parts;
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,9 @@ use crate::{
 /// Numbers loaded in the middle of a phone change that may wait to be finished; what is dropped comes again with the
 /// number's next activation.
 const MOVES_QUEUE_MAX: usize = 1_024;
+
+/// What the last flush is given even when the deadline has passed: a healthy disk needs a hundredth of it.
+const LAST_FLUSH_MIN: Duration = Duration::from_secs(5);
 
 /// What a test puts in the place of the world.
 #[derive(Clone)]
@@ -150,8 +153,12 @@ impl App {
             Some(store) => store,
             None => parts::open_store(settings, &files).await?,
         };
-        if !had_sealing_keys && store.scan(None, 1).await.is_ok_and(|page| !page.records.is_empty()) {
-            return Err(StartError::SealingKeysLost);
+        if !had_sealing_keys {
+            let page = store.scan(None, 1).await;
+            let page = page.map_err(|fault| StartError::Named("store.path", fault.to_string()))?;
+            if !page.records.is_empty() {
+                return Err(StartError::SealingKeysLost);
+            }
         }
         // Only now: keys made earlier would make the next start believe that nothing was lost.
         let keyring = parts::keyring(&files, &world)?;
@@ -243,12 +250,12 @@ impl App {
         }
         let store_failed = self.store_failed.clone();
         tokio::select! {
-            () = self.stop() => Ended::Stopped,
+            ended = self.stop() => ended,
             () = store_failed.cancelled() => Ended::StoreFailed,
         }
     }
 
-    async fn stop(self) {
+    async fn stop(self) -> Ended {
         let Self { service, directory, committer, mut doors, ops_stop, shutdown, .. } = self;
         let ops_door = doors.pop();
         let in_order = async {
@@ -265,14 +272,25 @@ impl App {
         if left > 0 {
             tracing::warn!(left, "actors were still busy at the deadline");
         }
-        if let Err(fault) = committer.close().await {
-            tracing::error!(%fault, "the store did not close cleanly");
-        }
+        let closed = tokio::time::timeout(shutdown.remaining().max(LAST_FLUSH_MIN), committer.close()).await;
         ops_stop.cancel();
         if let Some(door) = ops_door {
             door.abort();
         }
-        tracing::info!("stopped");
+        match closed {
+            Ok(Ok(())) => {
+                tracing::info!("stopped");
+                Ended::Stopped
+            }
+            Ok(Err(fault)) => {
+                tracing::error!(%fault, "the last flush failed");
+                Ended::StoreFailed
+            }
+            Err(_) => {
+                tracing::error!("the last flush did not end in time");
+                Ended::StoreFailed
+            }
+        }
     }
 }
 

@@ -316,12 +316,14 @@ pub(super) fn listener(settings: &Settings) -> Result<ListenerSettings, StartErr
         header_read_timeout: server.header_read_timeout,
         keep_alive_idle: server.keep_alive_max,
         exchange_timeout: server.exchange_timeout,
-        drain_timeout: server.shutdown_deadline,
+        // The rest is for sends under way, the actors and the last flush.
+        drain_timeout: server.shutdown_deadline * 3 / 4,
         header_bytes_max: server.header_bytes_max,
         h2_streams_max: server.http2.streams_max,
+        headers_max: server.headers_max,
         h2_resets_max: server.http2.resets_max,
+        h2_ping_interval: server.http2.ping_interval,
         tls: tls.transpose()?,
         client_ip: client_ip(settings),
-        ..ListenerSettings::default()
     })
 }

@@ -42,7 +42,7 @@ use crate::{
         Sender, UnixMillis,
     },
     sms,
-    token::{Caller, TokenMaker},
+    token::{Caller, HexId, TokenMaker},
 };
 
 /// One API over the core: its name and its figures.
@@ -84,12 +84,21 @@ pub struct Origin {
 }
 
 /// An `Idempotency-Key` and what it came with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct IdempotencyInput {
+    /// The session of the access token that came with it: kept answers are for the person they were made for.
+    pub session: Option<HexId>,
     /// The key as the client sent it.
     pub key: String,
     /// Operation and body, so that another use of the key is noticed.
     pub asked: Vec<u8>,
+}
+
+impl std::fmt::Debug for IdempotencyInput {
+    /// What was asked may hold a code or a token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IdempotencyInput(***)")
+    }
 }
 
 /// A success, with what its headers need.
@@ -140,6 +149,13 @@ pub struct Service {
     parts: Arc<Parts>,
     tasks: TaskTracker,
     meters: Arc<meters::Meters>,
+}
+
+fn address_octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
 }
 
 /// The client of a sign-in without an API key, as in `client_id`.
@@ -193,11 +209,7 @@ impl Service {
     }
 
     fn sender_of(&self, origin: &Origin) -> Sender {
-        let octets = match origin.bucket {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        };
-        let tag = self.parts.keys.tag("address", &[&octets]);
+        let tag = self.parts.keys.tag("address", &[&address_octets(origin.bucket)]);
         let address = u64::from_be_bytes(tag.first_chunk::<8>().copied().unwrap_or_default());
         Sender { address, keyed: origin.caller.is_some() }
     }
@@ -208,10 +220,17 @@ impl Service {
 
     fn request(&self, origin: &Origin, command: Command) -> Request {
         let idempotency = origin.idempotency.as_ref().map(|input| {
-            let caller = origin.caller.as_ref().map_or("anyone", |caller| &caller.id);
+            // A key stands for one caller. Who has neither API key nor session is known by her address, or a stranger
+            // could occupy a key that is easy to guess and be told the answer.
+            let session = input.session.map(|sid| sid.0.to_vec());
+            let caller = match (&origin.caller, session) {
+                (Some(caller), session) => [caller.id.as_bytes(), &session.unwrap_or_default()].concat(),
+                (None, Some(session)) => session,
+                (None, None) => address_octets(origin.bucket),
+            };
             let tag = |label, parts: &[&[u8]]| self.parts.keys.tag(label, parts);
             IdempotencyKey {
-                key: tag("idempotency key", &[caller.as_bytes(), input.key.as_bytes()]),
+                key: tag("idempotency key", &[&caller, input.key.as_bytes()]),
                 body: tag("idempotency body", &[&input.asked]),
             }
         });

@@ -7,7 +7,7 @@ use crate::{
     record::{
         Command, IdKind, Label, OnMatch, Outcome, PhoneNumber, SECOND, SealedId, SignIn, SignedIn, Target, UnixMillis,
     },
-    token::{AccessClaims, AccessGrant, HexId, Minted, ReceiptGrant, Token, TokenError},
+    token::{AccessClaims, AccessGrant, HexId, Minted, ReceiptClaims, ReceiptGrant, Token, TokenError},
 };
 
 use super::{Answer, Dialect, Failure, Origin, Service, VerificationRef, audit, verification::Verification};
@@ -54,6 +54,8 @@ pub enum Introspection {
     Inactive,
     /// A live access token.
     Access(Box<AccessClaims>),
+    /// A receipt that is good now. Whether it was redeemed is not said: it proves a check, not a session.
+    Receipt(Box<ReceiptClaims>),
     /// The newest refresh token of a live session.
     Refresh {
         /// The session.
@@ -158,7 +160,7 @@ impl Service {
         let is_check = matches!(command, Command::Check { .. });
         // A fault leaves it open whether the id was used: then it is not given back.
         let reply = self.ask(dialect, phone, self.request(origin, command)).await?;
-        if is_check {
+        if is_check && !reply.replayed {
             self.meters.check(dialect.name, &reply.outcome);
         }
         let Outcome::SignedIn(signed_in) = reply.outcome else {
@@ -267,6 +269,9 @@ impl Service {
                 // Not knowing is not the same as knowing that it has ended.
                 Err(failure) => Err(failure),
             };
+        }
+        if let Ok(claims) = self.parts.tokens.read_receipt(token, self.now()) {
+            return Ok(Introspection::Receipt(Box::new(claims)));
         }
         let Some((opened, generation)) = self.open_refresh(token) else { return Ok(Introspection::Inactive) };
         let command = Command::Authenticate { session: opened.nonce };

@@ -184,7 +184,9 @@ impl Service {
         session: Option<SessionRef>,
     ) -> Result<Answer<Checked>, Failure> {
         let reply = self.ask(dialect, phone, request).await?;
-        self.meters.check(dialect.name, &reply.outcome);
+        if !reply.replayed {
+            self.meters.check(dialect.name, &reply.outcome);
+        }
         match reply.outcome.clone() {
             Outcome::Approved { view, is_new_user, at } => {
                 self.verified(dialect, origin, phone, &view, reply.replayed, at);

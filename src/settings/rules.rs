@@ -134,9 +134,13 @@ pub(super) fn warnings(s: &Settings) -> Vec<String> {
         ),
         (
             s.store.durability == Durability::Buffered,
-            "store.durability: a crash of the machine may forget the last 100 ms of acknowledged changes",
+            "store.durability: kill -9 or a crash of the machine may forget the last 100 ms of acknowledged changes",
         ),
         (!s.ops.listen.ip().is_loopback(), "ops.listen: metrics and health can be reached from other machines"),
+        (
+            s.server.trusted_proxies.iter().any(|network| network.prefix_len() == 0),
+            "server.trusted_proxies: everyone may say which address a request comes from",
+        ),
         (s.limits.ip_per_minute == 0, "limits.ip_per_minute: no limit per client address"),
     ];
     notes.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned()).collect()

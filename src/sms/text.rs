@@ -34,7 +34,7 @@ pub struct TextSettings {
     pub webotp_hosts: Vec<String>,
     /// The host of requests that name none; must be in `webotp_hosts`. Default none: no such line.
     pub webotp_host: Option<String>,
-    /// Hashes of the Android apps (11 letters each) that a request may have named. Default none.
+    /// Hashes of the Android apps (11 letters each) that a request may have named. Default none: any well-formed one.
     pub app_hashes: Vec<String>,
     /// The hash of requests that name none; must be in `app_hashes`. Default none: no such line.
     pub app_hash: Option<String>,

@@ -158,6 +158,8 @@ impl SledStore {
             Durability::Buffered => {
                 self.shared.dirty.store(true, Ordering::Release);
                 engine.apply(&writes).map_err(|error| self.shared.fail(&error))?;
+                // Again: the flusher may have come between, and flushed a part.
+                self.shared.dirty.store(true, Ordering::Release);
             }
         }
         Ok(outcomes)

@@ -55,8 +55,15 @@ impl Visitor {
         let client = parts.extensions.get::<ClientIp>().copied();
         let nobody = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
         let address = client.map_or(nobody, |client| client.ip);
-        let turned_away = |_: &Problem| v1.service.turned_away(&v1.dialect, "key", address, request_id);
-        let (caller, token) = credential(v1, &parts.headers).inspect_err(turned_away)?;
+        let (caller, token) = match credential(v1, &parts.headers) {
+            Ok(known) => known,
+            Err(problem) => {
+                // Counted first: guessing at keys must not be free, nor fill the log.
+                count(v1, parts)?;
+                v1.service.turned_away(&v1.dialect, "key", address, request_id);
+                return Err(problem);
+            }
+        };
         let origin = Origin {
             request_id: request_id.into(),
             address,
@@ -89,15 +96,31 @@ impl Visitor {
         is_check && self.token.as_ref().is_some_and(is_good)
     }
 
-    fn with_idempotency(mut self, parts: &Parts, body: &[u8]) -> Result<Self, Problem> {
+    fn with_idempotency(mut self, v1: &V1, parts: &Parts, body: &[u8]) -> Result<Self, Problem> {
         let key = rate_headers::idempotency_key(&parts.headers).map_err(|_| {
             Problem::new(ProblemCode::InvalidField).detail("Idempotency-Key must be 1 to 255 visible characters")
         })?;
         self.origin.idempotency = key.map(|key| {
             let operation = format!("{} {}\n", parts.method, parts.uri.path());
-            IdempotencyInput { key: key.to_owned(), asked: [operation.as_bytes(), body].concat() }
+            // Signature and time alone: after a phone change the session has ended, and its retry is still hers.
+            let claims =
+                self.token.as_ref().and_then(|token| v1.service.tokens().read_access(token, v1.service.now()).ok());
+            IdempotencyInput {
+                session: claims.map(|claims| claims.sid),
+                key: key.to_owned(),
+                asked: [operation.as_bytes(), body].concat(),
+            }
         });
         Ok(self)
+    }
+
+    /// The person whom a call is for alone. A token that is not good is counted as a call of its address.
+    async fn known_user(&self, v1: &V1, parts: &Parts) -> Result<User, Refused> {
+        let user = self.user(v1).await.and_then(|user| user.ok_or_else(|| ProblemCode::TokenInvalid.into()));
+        if user.is_err() {
+            count(v1, parts)?;
+        }
+        user
     }
 
     /// The person behind the access token; `None` if no token came.
@@ -144,13 +167,19 @@ impl FromRequestParts<Arc<V1>> for PathId {
 /// refused even where none is needed: its owner would wonder about limits that should not bind her.
 fn credential(v1: &V1, headers: &HeaderMap) -> Result<(Option<Caller>, Option<String>), Problem> {
     let authenticate = |key: &str| v1.api_keys.authenticate(key).ok_or_else(|| Problem::new(ProblemCode::InvalidKey));
-    if let Some((key, _)) = form::basic_credentials(headers) {
+    if is_basic(headers) {
+        let (key, _) = form::basic_credentials(headers).ok_or(ProblemCode::InvalidKey)?;
         return Ok((Some(authenticate(&key)?), None));
     }
     match bearer(headers) {
         Some(key) if key.starts_with("sk_") => Ok((Some(authenticate(key)?), None)),
         token => Ok((None, token.map(str::to_owned))),
     }
+}
+
+fn is_basic(headers: &HeaderMap) -> bool {
+    let scheme = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().get(..5));
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic"))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -163,7 +192,7 @@ impl FromRequestParts<Arc<V1>> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, v1: &Arc<V1>) -> Result<Self, Problem> {
         if parts.headers.contains_key(IDEMPOTENCY_KEY) {
-            return Self::admit(v1, parts)?.with_idempotency(parts, b"");
+            return Self::admit(v1, parts)?.with_idempotency(v1, parts, b"");
         }
         Self::admit(v1, parts)
     }
@@ -178,7 +207,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<V1>> for Call<T> {
         let bytes = read_json(v1, &parts, body).await?;
         Ok(Self {
             body: json::typed(or_object(&bytes)).map_err(BodyFault::from)?,
-            visitor: visitor.with_idempotency(&parts, &bytes)?,
+            visitor: visitor.with_idempotency(v1, &parts, &bytes)?,
         })
     }
 }
@@ -199,8 +228,8 @@ impl FromRequestParts<Arc<V1>> for UserCall {
 
     async fn from_request_parts(parts: &mut Parts, v1: &Arc<V1>) -> Result<Self, Refused> {
         let visitor = Visitor::read(v1, parts)?;
-        let user = visitor.user(v1).await?.ok_or(ProblemCode::TokenInvalid)?;
-        Ok(Self { origin: visitor.with_idempotency(parts, b"")?.origin, user })
+        let user = visitor.known_user(v1, parts).await?;
+        Ok(Self { origin: visitor.with_idempotency(v1, parts, b"")?.origin, user })
     }
 }
 
@@ -218,10 +247,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<V1>> for UserCallWith<T> {
     async fn from_request(request: Request, v1: &Arc<V1>) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
         let visitor = Visitor::read(v1, &parts)?;
-        let user = visitor.user(v1).await?.ok_or(ProblemCode::TokenInvalid)?;
+        let user = visitor.known_user(v1, &parts).await?;
         let bytes = read_json(v1, &parts, body).await?;
         let body = json::typed(or_object(&bytes)).map_err(|fault| Problem::from(BodyFault::from(fault)))?;
-        Ok(Self { origin: visitor.with_idempotency(&parts, &bytes)?.origin, user, body })
+        Ok(Self { origin: visitor.with_idempotency(v1, &parts, &bytes)?.origin, user, body })
     }
 }
 
@@ -237,7 +266,7 @@ impl OauthCall {
         let (parts, body) = request.into_parts();
         let visitor = Visitor::admit(v1, &parts)?;
         let bytes = body::read(&parts.headers, body, &v1.body_limits).await?;
-        let visitor = visitor.with_idempotency(&parts, &bytes)?;
+        let visitor = visitor.with_idempotency(v1, &parts, &bytes)?;
         let params = form::parse(&parts.headers, &bytes)?;
         Ok(Self { origin: visitor.origin, params })
     }

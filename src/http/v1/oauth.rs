@@ -95,6 +95,14 @@ fn introspection(found: Introspection) -> Value {
             }
             body
         }
+        Introspection::Receipt(claims) => {
+            let mut body = serde_json::to_value(&*claims).unwrap_or_default();
+            if let Value::Object(body) = &mut body {
+                body.insert("token_type".to_owned(), "receipt".into());
+                body.insert("active".to_owned(), true.into());
+            }
+            body
+        }
         Introspection::Refresh { sid, user_id, client, expires_at } => json!({
             "active": true,
             "token_type": "refresh_token",

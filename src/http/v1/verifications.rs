@@ -10,11 +10,11 @@ use super::{
     V1,
     call::{Call, PathId, Visitor},
     input,
-    refusal::Refused,
+    refusal::{Refused, write_quota},
     render::{self, VerificationBody},
 };
 use crate::{
-    record::{CODE_DIGITS, MessageFacts, SECOND},
+    record::{CODE_DIGITS, MessageFacts, Refusal, SECOND},
     service::{Answer, Checked, Failure, StartInput, User},
 };
 
@@ -22,7 +22,7 @@ use crate::{
 const TTL_S: std::ops::RangeInclusive<u64> = 60..=600;
 
 /// What a start may say.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StartBody {
     to: String,
@@ -88,14 +88,17 @@ fn message_facts(
         return Err(input::invalid("/origin", "must be one of the configured origins"));
     }
     if app_hash.as_deref().is_some_and(|hash| texts.app_hash(hash).is_none()) {
-        return Err(input::invalid("/app_hash", "must be 11 characters of base64, and configured where a list is"));
+        return Err(input::invalid(
+            "/app_hash",
+            "must be the 11 characters of an app's hash, and one of sms.app_hashes if that lists any",
+        ));
     }
     let locale = locale.map(|tag| input::locale("/locale", tag)).transpose()?;
     Ok(MessageFacts { locale, origin, app_hash })
 }
 
 /// What a check by id may say.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CheckBody {
     code: String,
@@ -108,13 +111,17 @@ pub(super) async fn check(
 ) -> Result<Response, Refused> {
     let of = v1.service.verification(&id)?;
     let code = input::code(&call.body.code)?;
-    let session = call.visitor.user(&v1).await?.as_ref().map(User::session_ref);
-    let checked = v1.service.check(&v1.dialect, &call.visitor.origin, of, code, session).await?;
-    Ok(approved(checked))
+    // Only a phone change asks for the session: a client that sends an old token with every call may check a code.
+    let user = call.visitor.user(&v1).await;
+    let session = user.as_ref().ok().and_then(Option::as_ref).map(User::session_ref);
+    match (v1.service.check(&v1.dialect, &call.visitor.origin, of, code, session).await, user) {
+        (Err(Failure::Refused(refused)), Err(token)) if refused.refusal == Refusal::SessionNeeded => Err(token),
+        (checked, _) => Ok(approved(checked?)),
+    }
 }
 
 /// What a check by number may say.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CheckNewestBody {
     to: String,
@@ -144,7 +151,7 @@ fn approved(checked: Answer<Checked>) -> Response {
 }
 
 /// What a resend may say.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ResendBody {
     channel: Option<String>,
@@ -169,7 +176,7 @@ pub(super) async fn resend(
 }
 
 /// A body without fields.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NoFields {}
 
@@ -194,7 +201,7 @@ pub(super) async fn read(
 }
 
 /// What the short cut may say: an id, or a number and a purpose.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SignInBody {
     verification_id: Option<String>,
@@ -221,5 +228,8 @@ pub(super) async fn sign_in(State(v1): State<Arc<V1>>, call: Call<SignInBody>) -
             return Err(input::invalid("/verification_id", "give either verification_id or to"));
         }
     };
-    Ok(render::tokens(&signed_in?))
+    let signed_in = signed_in?;
+    let mut response = render::tokens(&signed_in);
+    write_quota(response.headers_mut(), signed_in.quota, signed_in.now);
+    Ok(response)
 }

@@ -84,7 +84,8 @@ impl Allowed {
 
     pub(super) fn hash(&self, hash: &str) -> Option<AppHash> {
         let hash = AppHash::parse(hash)?;
-        self.hashes.contains(&hash).then_some(hash)
+        // Eleven letters of base64 can hold no address and no sentence; a list narrows them to one's own apps.
+        (self.hashes.is_empty() || self.hashes.contains(&hash)).then_some(hash)
     }
 
     pub(super) fn default_host(&self) -> Option<&WebOtpHost> {
