@@ -48,7 +48,10 @@ impl Case<'_> {
                 self.keep(reply);
                 Ok(())
             }
-            Err(Fault::Unknown) => Ok(()),
+            Err(Fault::Unknown) => {
+                self.perhaps_done();
+                Ok(())
+            }
             Err(Fault::Unreadable | Fault::Quarantined { .. }) => Err(format!("{answer:?} of a sound record")),
             Err(Fault::Overloaded { .. } | Fault::Busy | Fault::Draining | Fault::StorageRefused) => {
                 self.unchanged()?;
@@ -94,7 +97,8 @@ impl Case<'_> {
             },
             Outcome::Refused(Refusal::RefreshReused) | Outcome::Done => match &self.op.command {
                 Command::Refresh { session, .. } | Command::EndSession { session, .. } => {
-                    past.ended.contains(session) || !past.sessions.contains_key(session)
+                    let stored = self.ledger.seen(self.person.phone).and_then(|seen| seen.session(*session));
+                    stored.is_none_or(|stored| stored.expires_at <= reply.now.0.max(self.op.seen_at))
                 }
                 Command::Erase { session } => {
                     let held = self.person.held(*session).filter(|held| held.opened.is_some());
@@ -176,7 +180,7 @@ impl Case<'_> {
         let delivery = view.deliveries.iter().find(|delivery| delivery.number == draft.delivery);
         let Some(delivery) = delivery else { return Err("a message for a send that is not there".to_owned()) };
         if delivery.repeated {
-            return rule(self.op.retry, "a message was sent again that nobody asked for again");
+            return rule(self.op.key.is_some(), "a message was sent again that nobody asked for again");
         }
         rule(!self.person.sends.iter().any(known), "a message was handed out twice")?;
         let sent = Sent {
@@ -272,7 +276,7 @@ fn is_kept(command: &Command, outcome: &Outcome) -> bool {
 fn same_answer(kept: &Outcome, found: &Outcome) -> bool {
     match (kept, found) {
         (Outcome::Issued(kept), Outcome::Issued(found)) => {
-            (kept.nonce, kept.created_at, kept.deliveries.len()) == (found.nonce, found.created_at, found.deliveries.len())
+            (kept.nonce, kept.created_at) == (found.nonce, found.created_at)
         }
         (Outcome::Approved { view: kept, at, .. }, Outcome::Approved { view: found, at: again, .. }) => {
             (kept.nonce, at) == (found.nonce, again)

@@ -57,7 +57,7 @@ impl Case<'_> {
                 by.map_or(Ok(()), |by| self.unknown(by, &reply.outcome))
             }
             Command::Erase { session } => {
-                self.departed(reply.outcome == Outcome::Done);
+                self.departed(reply.outcome == Outcome::Done && !reply.replayed);
                 self.unknown(*session, &reply.outcome)
             }
             Command::Release { .. } => {
@@ -69,6 +69,15 @@ impl Case<'_> {
             | Command::Adopt { .. }
             | Command::DropParcel { .. }
             | Command::DropClaim { .. } => Ok(()),
+        }
+    }
+
+    /// What was never answered may have been done: sessions opened at the same time may have gone with the account.
+    pub(crate) fn perhaps_done(&mut self) {
+        let asked_at = self.op.asked;
+        if matches!(self.op.command, Command::Erase { .. } | Command::Release { .. }) {
+            let later = self.person.held.iter_mut().filter(|held| held.asked > asked_at);
+            later.for_each(|held| held.doubts += 1);
         }
     }
 
@@ -146,9 +155,9 @@ impl Case<'_> {
             (!by_id || asked.told_remaining.get(&0).is_none_or(|at| *at > asked_at), "I4 a code was approved without a try"),
         ];
         asked.approved = Some(moment);
-        asked.approved_at = seen_at.max(reply.now.0);
-        if !matches!(reply.outcome, Outcome::Approved { .. }) {
-            asked.redeemed = Some(moment);
+        match reply.outcome {
+            Outcome::Approved { at, .. } => asked.approved_at = at.0,
+            _ => asked.redeemed = Some(moment),
         }
         rules.into_iter().try_for_each(|(holds, name)| rule(holds, name))
     }
@@ -275,6 +284,9 @@ impl Case<'_> {
                 held.doubts -= u32::from(held.asked < asked_at);
             } else if held.opened.is_some_and(|at| at < asked_at) {
                 held.ended = held.ended.or(Some(moment));
+            } else {
+                // Opened at the same time: before it or after it.
+                held.doubts += u32::from(held.asked > asked_at);
             }
         }
         // A release is answered the same when it is repeated, and then nothing goes with it.

@@ -203,7 +203,7 @@ impl Person {
     /// Forgets what is too old to matter, so that the lists stay short.
     pub(crate) fn prune(&mut self) {
         trim(&mut self.asked, 24);
-        trim(&mut self.held, 24);
+        trim(&mut self.held, 60);
         trim(&mut self.grants, 8);
         trim(&mut self.keys, 24);
         trim(&mut self.sends, 60);

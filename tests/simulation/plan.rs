@@ -46,7 +46,7 @@ impl Sim {
     }
 
     fn draft(&mut self, who: usize, user_id: Option<u64>) -> Option<Draft> {
-        const WEIGHTS: [u64; 15] = [13, 40, 2, 7, 3, 8, 3, 9, 7, 5, 2, 1, 1, 1, 5];
+        const WEIGHTS: [u64; 15] = [13, 40, 2, 7, 3, 8, 3, 9, 7, 5, 2, 1, 1, 1, 9];
         let (lots, person) = (&mut self.lots, &self.people[who]);
         match lots.weighted(&WEIGHTS) {
             1 => self.draft_check(who, user_id),
@@ -114,10 +114,13 @@ impl Sim {
 
     /// Someone who is signed in asks to move to another number; the number is asked.
     fn draft_phone_change(&mut self) -> Option<Draft> {
-        let from = *self.lots.pick(&self.hot)?;
-        let (lots, person) = (&mut self.lots, &self.people[from]);
-        let session = lots.recent(&person.held).filter(|held| held.opened.is_some())?.nonce;
-        let bound_to = Some(SessionRef { phone: person.phone, nonce: session });
+        let from = self.lots.index(self.people.len());
+        let (before, after) = self.people.split_at(from);
+        let sessions = |person: &Person| {
+            let open = person.held.iter().rev().find(|held| held.opened.is_some() && held.ended.is_none())?;
+            Some(SessionRef { phone: person.phone, nonce: open.nonce })
+        };
+        let bound_to = Some(after.iter().chain(before).find_map(sessions)?);
         Some(Draft { command: self.start(PHONE_CHANGE_DOOR, bound_to), door: PHONE_CHANGE_DOOR, right: false })
     }
 
@@ -126,7 +129,12 @@ impl Sim {
         let now = self.world.latest_ms();
         let (lots, person) = (&mut self.lots, &self.people[who]);
         let live: Vec<&Asked> = person.asked.iter().filter(|asked| asked.is_live(now)).collect();
-        let asked = if lots.chance(850) { *lots.recent(&live)? } else { lots.recent(&person.asked)? };
+        let bound = live.iter().rev().find(|asked| asked.bound_to.is_some()).filter(|_| lots.chance(600));
+        let asked = match bound {
+            Some(bound) => bound,
+            None if lots.chance(850) => lots.recent(&live)?,
+            None => lots.recent(&person.asked)?,
+        };
         let known = asked.code.as_ref()?;
         let right = lots.chance(450);
         let code = if right { known.clone() } else { other_code(lots, known, person) };

@@ -86,6 +86,7 @@ impl Sim {
             1 => self.lots.between(3_000, 30_000),
             _ => self.lots.between(60_000, 300_000),
         };
+        self.world.ledger().clock_peak = self.world.latest_ms() + gap_ms;
         sleep(Duration::from_millis(gap_ms)).await;
         if self.hot.is_empty() || self.lots.chance(20) {
             self.hot = (0..3).map(|_| self.lots.index(self.people.len())).collect();
@@ -104,7 +105,11 @@ impl Sim {
             ops.extend(self.plan_chore(chore));
         }
         self.storm(&mut ops);
-        let crash = self.lots.chance(40).then(|| (self.lots.below(600), self.lots.index(self.world.nodes.len())));
+        let crash = self.lots.chance(40).then(|| (self.lots.below(500), self.lots.index(self.world.nodes.len())));
+        if let Some((_, node)) = crash.filter(|_| self.lots.chance(700)) {
+            // A slow disk, so that a batch is in progress when it comes.
+            self.world.nodes[node].store.inner.slow(Duration::from_millis(self.lots.between(50, 500)), Duration::ZERO);
+        }
         self.burst(ops, crash).await
     }
 

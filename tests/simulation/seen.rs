@@ -83,6 +83,7 @@ pub(crate) struct SeenSession {
     pub(crate) nonce: u64,
     pub(crate) generation: u32,
     pub(crate) rotated_at: u64,
+    pub(crate) expires_at: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -89,8 +89,10 @@ fn void_receipt(challenge: &mut Challenge) {
     }
 }
 
-pub(super) fn unlock(after: &mut Record) -> Step {
-    let locked = after.guesses.failures() > 0;
+/// Failures that are over by the clock alone are still in `before`: their end is written down, or they would come back
+/// with a clock that is set back.
+pub(super) fn unlock(before: &Record, after: &mut Record) -> Step {
+    let locked = before.guesses.failures() > 0;
     after.guesses.clear();
     Step { changed: locked, ..Step::unchanged(Outcome::Done) }
 }
