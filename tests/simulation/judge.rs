@@ -149,7 +149,9 @@ impl Case<'_> {
         }
         let in_flight = matches!(reply.outcome, Outcome::Refused(Refusal::IdempotencyInFlight { .. }));
         let repeated = reply.draft.is_some() && same_answer(kept, &reply.outcome);
-        let replayed = reply.replayed && same_answer(kept, &reply.outcome);
+        // The answer of the first may arrive behind its replay.
+        let overtaken = key.told > self.op.asked;
+        let replayed = (reply.replayed || overtaken) && same_answer(kept, &reply.outcome);
         rule(replayed || repeated || in_flight, "a kept answer was not given again")
     }
 
@@ -219,7 +221,7 @@ impl Case<'_> {
 
     /// Remembers the answer of a key.
     fn keep(&mut self, reply: &Reply) {
-        let (key, now) = (self.op.key, self.latest);
+        let (key, now, moment) = (self.op.key, self.latest, self.moment);
         let kept = is_kept(&self.op.command, &reply.outcome) && !self.op.other_body;
         let Some(key) = self.person.keys.iter_mut().find(|it| Some(it.key) == key) else { return };
         if self.op.other_body && matches!(reply.outcome, Outcome::Refused(_)) {
@@ -233,7 +235,7 @@ impl Case<'_> {
             key.nonces.retain(|nonce| Some(*nonce) == self.op.nonce());
         }
         if kept && (key.kept.is_none() || !reply.replayed) {
-            key.kept = Some((reply.outcome.clone(), now.min(reply.now.0)));
+            (key.kept, key.told) = (Some((reply.outcome.clone(), now.min(reply.now.0))), moment);
         }
     }
 

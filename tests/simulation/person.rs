@@ -96,6 +96,8 @@ pub(crate) struct Key {
     pub(crate) nonces: Vec<u64>,
     /// What was acknowledged, and when by the number's own time.
     pub(crate) kept: Option<(Outcome, u64)>,
+    /// When it was acknowledged.
+    pub(crate) told: Moment,
     /// Requests with this key and another body that may have been done: then that body is the key's.
     pub(crate) foreign: u32,
     /// A send with it failed, so a retry may be judged anew.

@@ -15,6 +15,7 @@ pub(crate) struct Places {
 #[derive(Debug, Default)]
 struct Place {
     with: BTreeSet<PhoneNumber>,
+    /// Parcels that have not arrived. One that has may lie about for a while; it is a copy.
     parcels: BTreeSet<PhoneNumber>,
     erased: bool,
 }
@@ -64,8 +65,7 @@ impl Places {
         }
         if let Some((user_id, _)) = old_parcel.filter(|_| new_parcel != old_parcel) {
             let place = self.accounts.entry(user_id).or_default();
-            place.parcels.remove(&phone);
-            if !place.erased && place.with.is_empty() {
+            if place.parcels.remove(&phone) && !place.erased {
                 broken.push(format!("the parcel with account {user_id} was dropped before it had arrived"));
             }
         }
@@ -79,7 +79,7 @@ impl Places {
         let claimed = before.and_then(|before| before.claim.as_ref()).map(|claim| claim.from);
         let known = self.accounts.contains_key(&user_id);
         let place = self.accounts.entry(user_id).or_default();
-        let comes_rightly = claimed.is_some_and(|from| place.parcels.contains(&from));
+        let comes_rightly = claimed.is_some_and(|from| place.parcels.remove(&from));
         place.with.insert(phone);
         if place.erased {
             Some(format!("erased account {user_id} came back"))

@@ -179,6 +179,7 @@ impl Sim {
             command: draft.command.clone(),
             nonces: Vec::new(),
             kept: None,
+            told: 0,
             foreign: 0,
             send_failed: false,
             asked_at: otpd::clock::Clock::now(&*self.world.clocks[node]).0,

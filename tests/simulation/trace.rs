@@ -7,9 +7,9 @@ use std::{
 };
 
 /// Lines that are kept.
-const KEPT: usize = 400_000;
+const KEPT: usize = 4_000;
 /// Lines that are shown: of the number that was asked last, and of what happened to the nodes.
-const SHOWN: usize = 400;
+const SHOWN: usize = 30;
 
 /// The history of one run.
 #[derive(Debug, Default)]
