@@ -18,7 +18,12 @@ use tracing_subscriber::{
 use crate::settings::{Log, LogFormat};
 
 /// Libraries whose debug and trace events show headers, bodies or keys; no filter turns those on (security 118).
-const WIRE_TARGETS: [&str; 7] = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "tokio_rustls", "tower_http"];
+/// Sled's show whole records as they are written.
+const WIRE_TARGETS: [&str; 8] =
+    ["h2", "hyper", "hyper_util", "reqwest", "rustls", "sled", "tokio_rustls", "tower_http"];
+
+/// Libraries that log what people typed, phone numbers at that, at any level (security 119).
+const SILENT_TARGETS: [&str; 1] = ["rlibphonenumber"];
 
 /// Logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +69,8 @@ where
 
 fn keeps_the_wire_private(metadata: &Metadata<'_>) -> bool {
     let library = metadata.target().split("::").next().unwrap_or_default();
-    *metadata.level() <= Level::INFO || !WIRE_TARGETS.contains(&library)
+    let shows_the_wire = *metadata.level() > Level::INFO && WIRE_TARGETS.contains(&library);
+    !shows_the_wire && !SILENT_TARGETS.contains(&library)
 }
 
 /// A panic as a log event. Its text is shown only if it is a literal: a formatted one may hold anything.

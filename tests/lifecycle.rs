@@ -5,7 +5,14 @@
 //! 11.13 is a measurement; 11.22 would not compile, since our messages could not be serialized; 11.21 has a process of
 //! its own (`tests/phone_memory.rs`).
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 #[path = "lifecycle/nodes.rs"]
 mod nodes;
@@ -21,7 +28,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use futures_util::future::join_all;
 use otpd::{
     phone::{DirectorySettings, Fault},
-    record::{Command, Outcome, Refusal, UnixMillis},
+    record::{Command, Outcome, Refusal, Status, UnixMillis},
     store::{Change, Snapshot, SnapshotStore, memory::MemoryStore},
 };
 use support::{Rigged, World, check, is_approved, is_wrong, phone, start, within, write, wrong};
@@ -49,6 +56,7 @@ async fn row_11_1_idle_actors_go_and_come_back_with_everything() {
         world.ask(phone(0), Command::Read { nonce: codes[0].0 }).await.unwrap();
     }
     assert_eq!(world.directory.len(), 1, "only the one in use is left after 80 s");
+    assert_eq!(world.directory.census().started, 100, "and that one was never let go");
     tokio::time::sleep(millis(70_000)).await;
     assert_eq!(world.directory.len(), 0);
     for (n, (nonce, code)) in codes.iter().enumerate() {
@@ -213,6 +221,8 @@ async fn row_11_8_an_unconfirmed_commit_is_unknown_and_the_record_read_again() {
     assert_eq!(world.ask(phone(1), check(nonce, &code)).await.unwrap_err(), Fault::Unknown);
     tokio::time::sleep(millis(1_000)).await;
     world.store.inner.slow(Duration::ZERO, Duration::ZERO);
+    let read = world.ask(phone(1), Command::Read { nonce }).await.unwrap().outcome;
+    assert!(matches!(read, Outcome::Verification(view) if view.status == Status::Approved), "the truth is read");
     let again = world.ask(phone(1), check(nonce, &code)).await.unwrap().outcome;
     assert_eq!(again, Outcome::Refused(Refusal::AlreadyApproved), "it had been done");
     world.store.inner.lose_reply(1);

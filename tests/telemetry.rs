@@ -122,3 +122,15 @@ fn the_wire_stays_private_at_trace() {
     });
     assert_eq!(text.lines().count(), 3, "{text}");
 }
+
+/// security 119: libraries that log numbers and records are silent whatever the filter says.
+#[test]
+fn numbers_and_records_of_libraries_stay_private_at_trace() {
+    let text = logged(LogFormat::Human, "trace,rlibphonenumber=trace,sled=trace", || {
+        tracing::error!(target: "rlibphonenumber::phonenumberutil", "+989121234567");
+        tracing::trace!(target: "rlibphonenumber", "+989121234567");
+        tracing::trace!(target: "sled::tree", "applying batch [0, 0, 3]");
+        tracing::warn!(target: "sled::pagecache", "worth knowing");
+    });
+    assert_eq!(text.lines().count(), 1, "{text}");
+}

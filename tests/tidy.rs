@@ -57,7 +57,7 @@ const ONLY: [(&str, &[&str], &str); 17] = [
     ("utoipa_swagger_ui", &["http"], "the API's description belongs to the API"),
     ("governor", &["http"], "addresses are the door's business; numbers have records"),
     ("sled", &["store"], "bytes on disk have one owner"),
-    ("reqwest", &["sms"], "only providers are called out to"),
+    ("reqwest", &["sms", "cli"], "only providers are called out to, and by the demo a server"),
     ("jsonwebtoken", &["token"], "tokens have one maker"),
     ("metrics_exporter_prometheus", &["metrics"], "one exporter"),
     ("tracing_subscriber", &["telemetry", "settings"], "one place logs; settings check its filter"),

@@ -14,7 +14,7 @@ use crate::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, OsEntropy},
     http::{
-        Router,
+        Router, docs,
         listener::{self, ListenerSettings},
         middleware,
         ops::{self, Operations, Readiness},
@@ -72,9 +72,14 @@ pub enum StartError {
     /// Records without the keys that their codes, ids and sessions hang on.
     #[error("sealing.keys is missing, and the store has records: bring the file back, or move the data away")]
     SealingKeysLost,
-    /// A setting that only its part can judge.
-    #[error("{0}")]
-    Setting(#[from] SettingError),
+    /// A setting of messages or gateways that only its part can judge.
+    #[error("{key}: {reason}")]
+    Setting {
+        /// The key, as in config.toml.
+        key: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// Another such setting.
     #[error("{0}: {1}")]
     Named(&'static str, String),
@@ -87,6 +92,21 @@ pub enum StartError {
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::ErrorKind),
+}
+
+/// The parts name their own fields; an operator knows the keys of config.toml.
+impl From<SettingError> for StartError {
+    fn from(error: SettingError) -> Self {
+        let SettingError { setting, reason } = error;
+        let key = match setting.as_str() {
+            "text.app" => "sms.app_name".to_owned(),
+            name => {
+                let own = name.strip_prefix("text.").or_else(|| name.strip_prefix("sender.")).unwrap_or(name);
+                format!("sms.{own}")
+            }
+        };
+        Self::Setting { key, reason }
+    }
 }
 
 /// How a server ended.
@@ -126,7 +146,6 @@ impl App {
 
         let files = parts::Files::new(&settings.store.path);
         let had_sealing_keys = files.sealing.exists();
-        let keyring = parts::keyring(&files, &world)?;
         let store = match world.store.clone() {
             Some(store) => store,
             None => parts::open_store(settings, &files).await?,
@@ -134,6 +153,8 @@ impl App {
         if !had_sealing_keys && store.scan(None, 1).await.is_ok_and(|page| !page.records.is_empty()) {
             return Err(StartError::SealingKeysLost);
         }
+        // Only now: keys made earlier would make the next start believe that nothing was lost.
+        let keyring = parts::keyring(&files, &world)?;
         let store_failed = CancellationToken::new();
         let committer = parts::committer(settings, Arc::clone(&store), store_failed.clone())?;
         let (moves, reported_moves) = mpsc::channel::<Move>(MOVES_QUEUE_MAX);
@@ -201,7 +222,7 @@ impl App {
             public_url,
         });
         service::number::warm_up(&v1.numbers);
-        Ok(middleware::harden(v1::router(v1), parts::edge(settings)?, &*world.entropy))
+        Ok(middleware::harden(v1::router(v1).merge(docs::router()), parts::edge(settings)?, &*world.entropy))
     }
 
     /// Where clients connect: the bound address, also when port 0 was asked for.

@@ -187,6 +187,19 @@ pub(super) fn token_settings(settings: &Settings, public_url: &str) -> TokenSett
     }
 }
 
+/// What is wrong with settings that only the parts can judge, found without starting any of them.
+pub fn faults(settings: &Settings) -> Vec<StartError> {
+    let world = World::default();
+    let checks = [
+        texts(settings).map(drop),
+        sender(settings, &world).map(drop),
+        number_rules(settings).map(drop),
+        edge(settings).map(drop),
+        listener(settings).map(drop),
+    ];
+    checks.into_iter().filter_map(Result::err).collect()
+}
+
 /// The sending policy over the configured gateway.
 pub fn sender(settings: &Settings, world: &World) -> Result<Sender, StartError> {
     let sms = &settings.sms;

@@ -1,12 +1,26 @@
 //! The command line: what an operator can ask of the binary. Each subcommand has its file.
+//!
+//! Exit codes: 0 done, 1 it failed, 2 the settings or the arguments cannot be used, 70 the store failed while serving.
+//! Results go to standard output, everything said to a person to standard error, so that scripts can capture results.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks on its standard streams")]
-
+mod check_config;
+mod demo;
+mod dump;
+mod export;
+mod import;
+mod keys;
+mod say;
+mod sealing_keys;
 mod serve;
+mod signing_keys;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use crate::settings::{self, Settings};
+use crate::{
+    app::StartError,
+    settings::{self, Settings, SettingsError},
+    store::sled_store::OpenError,
+};
 
 /// otpd, the phone sign-in server that people run themselves.
 #[derive(Debug, clap::Parser)]
@@ -23,42 +37,107 @@ pub struct Command {
 enum Action {
     /// Run the server (the default).
     Serve,
-    /// Check the settings and print what is in force and where it came from.
+    Demo(demo::Options),
+    /// Check the settings, and print what is in force, where it came from and what messages will say.
     CheckConfig,
+    /// API keys of back ends: make, list, revoke. A running server follows within a second.
+    Keys {
+        #[command(subcommand)]
+        action: keys::Action,
+    },
+    /// Keys that sign tokens: list, rotate, remove. A running server follows when it is restarted.
+    SigningKeys {
+        #[command(subcommand)]
+        action: signing_keys::Action,
+    },
+    /// Keys that codes, ids and refresh tokens hang on: list, rotate, remove. Likewise at a restart.
+    SealingKeys {
+        #[command(subcommand)]
+        action: sealing_keys::Action,
+    },
+    Export(export::Options),
+    Import(import::Options),
 }
 
 /// Runs a command; errors are told on standard error.
 pub fn run(command: Command) -> ExitCode {
-    let settings = match Settings::load(command.config.as_deref(), settings::environment()) {
-        Ok(settings) => settings,
-        Err(error) => {
-            eprintln!("otpd: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    let done = match command.action.unwrap_or(Action::Serve) {
-        Action::Serve => serve::run(&settings),
-        Action::CheckConfig => {
-            print!("{}", settings.printable());
-            Ok(())
-        }
-    };
-    match done {
+    match act(command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("otpd: {error}");
-            ExitCode::FAILURE
+        Err(failed) => {
+            say::note(&format!("otpd: {failed}"));
+            ExitCode::from(failed.exit)
         }
     }
 }
 
+fn act(command: Command) -> Result<(), Failed> {
+    let action = command.action.unwrap_or(Action::Serve);
+    if let Action::Demo(options) = &action {
+        // A client of some server: our own settings do not matter to it.
+        return demo::run(options);
+    }
+    let settings = Settings::load(command.config.as_deref(), settings::environment())?;
+    match action {
+        Action::Serve => serve::run(&settings),
+        Action::Demo(options) => demo::run(&options),
+        Action::CheckConfig => check_config::run(&settings),
+        Action::Keys { action } => keys::run(&settings, action),
+        Action::SigningKeys { action } => signing_keys::run(&settings, action),
+        Action::SealingKeys { action } => sealing_keys::run(&settings, &action),
+        Action::Export(options) => export::run(&settings, &options),
+        Action::Import(options) => import::run(&settings, &options),
+    }
+}
+
+/// Exit code for settings that cannot be used; clap's for arguments, too.
+const UNUSABLE: u8 = 2;
+
 /// Why a command failed: text for the operator.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Failed(String);
+#[error("{text}")]
+struct Failed {
+    text: String,
+    exit: u8,
+}
 
 impl Failed {
     fn new(error: impl std::fmt::Display) -> Self {
-        Self(error.to_string())
+        Self { text: error.to_string(), exit: 1 }
+    }
+}
+
+impl From<SettingsError> for Failed {
+    fn from(error: SettingsError) -> Self {
+        Self { exit: UNUSABLE, ..Self::new(error) }
+    }
+}
+
+impl From<StartError> for Failed {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Setting { .. } | StartError::Named(..) => Self { exit: UNUSABLE, ..Self::new(error) },
+            StartError::Store(OpenError::InUse) => Self::new(
+                "store.path: another otpd has this data directory open, and only one at a time may: \
+                 stop that one first, or name another directory",
+            ),
+            StartError::Keys(_)
+            | StartError::Store(OpenError::Directory(_) | OpenError::Engine(_))
+            | StartError::SealingKeysLost
+            | StartError::Listen(..)
+            | StartError::Metrics(_)
+            | StartError::Thread(_) => Self::new(error),
+        }
+    }
+}
+
+impl From<crate::token::KeyFault> for Failed {
+    fn from(fault: crate::token::KeyFault) -> Self {
+        Self::new(fault)
+    }
+}
+
+impl From<crate::store::StoreFault> for Failed {
+    fn from(fault: crate::store::StoreFault) -> Self {
+        Self::new(fault)
     }
 }

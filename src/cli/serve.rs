@@ -24,7 +24,7 @@ async fn serve(settings: &Settings) -> Result<(), Failed> {
     }
     let shutdown = Shutdown::new(settings.server.shutdown_deadline);
     shutdown.on_signals().map_err(Failed::new)?;
-    let app = App::start(settings, World::default(), shutdown).await.map_err(Failed::new)?;
+    let app = App::start(settings, World::default(), shutdown).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %app.address(),

@@ -2,7 +2,8 @@
 //!
 //! From the socket inward: [`listener`] accepts and bounds connections, [`middleware`] wraps every answer,
 //! [`client_ip`] and [`ip_limit`] say who asks and how often, [`body`] reads strictly, [`problem`] answers
-//! errors. [`ops`] is the separate listener of the operators. Knows no limits of a phone number and no codes.
+//! errors. [`docs`] describes it all for clients; [`ops`] is the separate listener of the operators. Knows no limits of
+//! a phone number and no codes.
 
 pub use axum::Router;
 
@@ -10,6 +11,7 @@ pub mod body;
 pub mod client_ip;
 mod connection;
 pub mod cors;
+pub mod docs;
 pub mod form;
 pub mod ip_limit;
 pub mod json;

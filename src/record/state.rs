@@ -95,6 +95,12 @@ impl Record {
         self.account.as_ref()
     }
 
+    /// The user ids this record names: the account's, and that of an account that is leaving.
+    pub fn user_ids(&self) -> impl Iterator<Item = u64> {
+        let leaving = self.parcel.as_ref().map(|parcel| &parcel.account);
+        self.account.iter().chain(leaving).map(|account| account.user_id)
+    }
+
     /// An account on its way from or to this number.
     pub fn unfinished_move(&self) -> Option<Move> {
         let claim = self.claim.map(|claim| Move { from: claim.from, to: self.phone, session: claim.session });

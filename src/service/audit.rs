@@ -1,8 +1,12 @@
 //! Audit events: who, masked number, what, outcome, reason, request. One structured line each, target `audit`.
 
+use std::net::IpAddr;
+
 use crate::{
-    record::{Draft, PhoneNumber},
+    phone::Fault,
+    record::{Draft, PhoneNumber, Refusal, SendLimit},
     sms::sender::SendReport,
+    token::TokenError,
 };
 
 use super::{Dialect, Failure, Origin};
@@ -14,7 +18,7 @@ pub(super) fn done(event: &'static str, dialect: &Dialect, origin: &Origin, phon
 
 /// Something was refused or failed.
 pub(super) fn refused(event: &'static str, dialect: &Dialect, origin: &Origin, phone: PhoneNumber, why: &Failure) {
-    write(event, dialect, origin, phone, "refused", &reason(why));
+    write(event, dialect, origin, phone, "refused", reason(why));
 }
 
 /// A message was handed to a route.
@@ -25,7 +29,7 @@ pub(super) fn sent(dialect: &Dialect, origin: &Origin, phone: PhoneNumber, draft
     };
     tracing::info!(
         target: "audit",
-        event = "code_requested",
+        event = "code_sent",
         outcome,
         reason = class,
         dialect = dialect.name,
@@ -39,13 +43,19 @@ pub(super) fn sent(dialect: &Dialect, origin: &Origin, phone: PhoneNumber, draft
     );
 }
 
+/// A caller was not let in. Of what she presented nothing is told.
+pub(super) fn turned_away(dialect: &Dialect, reason: &'static str, address: IpAddr, request_id: &str) {
+    let (event, outcome) = ("caller", "refused");
+    tracing::info!(target: "audit", event, outcome, reason, dialect = dialect.name, ip = %address, request_id);
+}
+
 fn write(
     event: &'static str,
     dialect: &Dialect,
     origin: &Origin,
     phone: PhoneNumber,
     outcome: &'static str,
-    reason: &str,
+    reason: &'static str,
 ) {
     tracing::info!(
         target: "audit",
@@ -64,16 +74,62 @@ fn who(origin: &Origin) -> &str {
     origin.caller.as_ref().map_or("anyone", |caller| &caller.id)
 }
 
-/// A short word for why; refusals by their own name.
-fn reason(failure: &Failure) -> String {
+/// Why, as one word of a closed set.
+fn reason(failure: &Failure) -> &'static str {
     match failure {
-        Failure::Refused(refused) => format!("{:?}", refused.refusal),
-        Failure::NotDelivered { class, .. } => class.label().to_owned(),
-        Failure::DeliveryUnknown { .. } => "delivery_unknown".to_owned(),
-        Failure::SendsOverloaded => "overloaded".to_owned(),
-        Failure::Token(_) => "token".to_owned(),
-        Failure::UnknownId => "unknown_id".to_owned(),
-        Failure::Fault(fault) => format!("{fault:?}"),
-        Failure::Internal(why) => (*why).to_owned(),
+        Failure::Refused(refused) => refusal(&refused.refusal),
+        Failure::NotDelivered { class, .. } => class.label(),
+        Failure::DeliveryUnknown { .. } => "delivery_unknown",
+        Failure::SendsOverloaded => "overloaded",
+        Failure::Token(TokenError::Expired) => "token_expired",
+        Failure::Token(TokenError::Invalid | TokenError::WrongType) => "token_invalid",
+        Failure::UnknownId => "unknown_id",
+        Failure::Fault(fault) => match fault {
+            Fault::Overloaded { .. } => "overloaded",
+            Fault::Busy => "inflight",
+            Fault::Draining => "draining",
+            Fault::StorageRefused => "storage",
+            Fault::Unknown => "outcome_unknown",
+            Fault::Unreadable => "record_unreadable",
+            Fault::Quarantined { .. } => "quarantine",
+        },
+        Failure::Internal(_) => "internal",
+    }
+}
+
+fn refusal(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::UnknownChallenge => "unknown_challenge",
+        Refusal::NothingPending => "nothing_pending",
+        Refusal::CodeFormat => "code_format",
+        Refusal::WrongCode { .. } => "wrong_code",
+        Refusal::AttemptsExhausted { .. } => "attempts_exhausted",
+        Refusal::Expired => "expired",
+        Refusal::Closed => "closed",
+        Refusal::AlreadyApproved => "already_approved",
+        Refusal::GuessDelayed { .. } => "guess_delayed",
+        Refusal::GuessStopped { .. } => "guess_stopped",
+        Refusal::SendLimited { limit, .. } => match limit {
+            SendLimit::Cooldown => "send_cooldown",
+            SendLimit::Window => "send_window",
+            SendLimit::Day => "send_day",
+            SendLimit::Address => "send_day_per_address",
+            SendLimit::Resends => "resends_spent",
+        },
+        Refusal::ChosenCodeNeeded => "chosen_code_needed",
+        Refusal::IdempotencyMismatch => "idempotency_key_reused",
+        Refusal::IdempotencyInFlight { .. } => "idempotency_in_flight",
+        Refusal::NotForSignIn => "not_for_sign_in",
+        Refusal::SessionNeeded => "session_needed",
+        Refusal::ReceiptInvalid => "receipt_invalid",
+        Refusal::GrantInvalid => "grant_invalid",
+        Refusal::SessionUnknown => "session_unknown",
+        Refusal::NoSuchSession => "no_such_session",
+        Refusal::RefreshReused => "refresh_reused",
+        Refusal::NotFresh => "not_fresh",
+        Refusal::AccountExists => "account_exists",
+        Refusal::ProfileTooLarge => "profile_too_large",
+        Refusal::MoveUnfinished(_) => "move_unfinished",
+        Refusal::NothingToMove => "nothing_to_move",
     }
 }

@@ -6,6 +6,7 @@ use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::{
     metrics as names,
+    phone::Fault,
     record::{LOGIN, Label, Outcome, PHONE_CHANGE, Refusal, SIGNUP, SendLimit},
 };
 
@@ -61,6 +62,19 @@ impl Meters {
         if let Some(reason) = refusal_label(refusal) {
             self.refused(dialect, reason);
         }
+    }
+
+    pub(super) fn fault(&self, dialect: &'static str, fault: Fault) {
+        let reason = match fault {
+            Fault::Overloaded { .. } => "overloaded",
+            Fault::Busy => "inflight",
+            Fault::Draining => "draining",
+            Fault::StorageRefused | Fault::Unreadable => "storage",
+            Fault::Quarantined { .. } => "quarantine",
+            // It may have been done: no refusal.
+            Fault::Unknown => return,
+        };
+        self.refused(dialect, reason);
     }
 
     pub(super) fn refused(&self, dialect: &'static str, reason: &'static str) {

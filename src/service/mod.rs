@@ -172,6 +172,22 @@ impl Service {
         self.tasks.wait().await;
     }
 
+    /// Runs a use case in a task of its own, so that it is told of (in its result, the audit log and the metrics) even
+    /// if the client hangs up between the change and the answer (security 35).
+    async fn to_its_end<T, F>(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        work: impl FnOnce(Self, Dialect, Origin) -> F,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let task = self.tasks.spawn(work(self.clone(), dialect.clone(), origin.clone()));
+        task.await.unwrap_or(Err(Failure::Internal("a use case panicked")))
+    }
+
     fn draw(&self) -> u64 {
         self.parts.entropy.draw()
     }
@@ -204,12 +220,28 @@ impl Service {
 
     /// Asks a number's actor. An account found on its way is brought home first, and then it is asked once more.
     async fn ask(&self, dialect: &Dialect, phone: PhoneNumber, request: Request) -> Result<Reply, Failure> {
-        let policy = &dialect.policy;
-        let reply = self.parts.directory.ask(phone, Arc::clone(policy), request.clone()).await?;
+        let reply = self.ask_once(dialect, phone, request.clone()).await?;
         let Outcome::Refused(Refusal::MoveUnfinished(unfinished)) = reply.outcome else { return Ok(reply) };
         // Whatever comes of it, the second answer is the caller's.
         let _finished = self.finish_move(dialect, unfinished, None).await;
-        Ok(self.parts.directory.ask(phone, Arc::clone(policy), request).await?)
+        self.ask_once(dialect, phone, request).await
+    }
+
+    async fn ask_once(&self, dialect: &Dialect, phone: PhoneNumber, request: Request) -> Result<Reply, Failure> {
+        let reply = self.parts.directory.ask(phone, Arc::clone(&dialect.policy), request).await;
+        reply.inspect_err(|fault| self.meters.fault(dialect.name, *fault)).map_err(Failure::from)
+    }
+
+    /// Counts a request that an API refused before it came here. `reason` is one of
+    /// [`REFUSAL_REASONS`](crate::metrics::REFUSAL_REASONS).
+    pub fn count_refusal(&self, dialect: &Dialect, reason: &'static str) {
+        self.meters.refused(dialect.name, reason);
+    }
+
+    /// Tells operators of a caller who was not let in: by which rule (`key`, `scope`), never what she presented.
+    pub fn turned_away(&self, dialect: &Dialect, reason: &'static str, address: IpAddr, request_id: &str) {
+        self.count_refusal(dialect, reason);
+        audit::turned_away(dialect, reason, address, request_id);
     }
 
     /// Turns a refusal into a failure and counts it.

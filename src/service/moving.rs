@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::{
+    phone::Fault,
     record::{Account, Command, Move, Outcome, PHONE_CHANGE, PhoneNumber, Refusal, SessionRef, SignIn, SignedIn},
     sms::Sms,
+    token::TokenError,
 };
 
 use super::{
@@ -34,8 +36,9 @@ impl Service {
         if now.since(user.session.opened_at) > dialect.policy.fresh_login_ms {
             let quota = crate::record::SendQuota { most: 0, window_ms: 0, remaining: 0, reset_at: now };
             let refusal = Refusal::NotFresh;
-            self.meters.refusal(dialect.name, &refusal);
-            return Err(Failure::Refused(super::Refused { refusal, now, quota }));
+            let failure = Failure::Refused(super::Refused { refusal, now, quota });
+            audit::refused("phone_change_requested", dialect, origin, user.phone, &failure);
+            return Err(failure);
         }
         let bound_to = Some(user.session_ref());
         self.start(dialect, origin, StartInput { bound_to, ..StartInput::plain(to, PHONE_CHANGE) }).await
@@ -55,7 +58,13 @@ impl Service {
         let (service, of) = (self.clone(), dialect.clone());
         let task =
             self.tasks.spawn(async move { service.finish_move(&of, Move { from, to, session }, Some(sign_in)).await });
-        let moved = task.await.unwrap_or(Err(Failure::Internal("a phone change panicked")))?;
+        let moved = task.await.unwrap_or(Err(Failure::Internal("a phone change panicked")));
+        let moved = moved.map_err(|failure| match failure {
+            // The claim stands and the change will be finished: never "nothing was done".
+            Failure::Fault(_) => Failure::Fault(Fault::Unknown),
+            failure => failure,
+        })?;
+        audit::done("phone_left", dialect, origin, from);
         audit::done("phone_changed", dialect, origin, to);
         let signed_in = moved.ok_or(Failure::Internal("a phone change without a session"))?;
         self.sign(to, &signed_in, self.now())
@@ -81,14 +90,27 @@ impl Service {
         let signed_in = match self.step(dialect, to, adopt).await? {
             Outcome::SignedIn(signed_in) => Some(signed_in),
             Outcome::Done => None,
+            Outcome::Refused(Refusal::NothingToMove) => {
+                // It has been there before and has left again or been erased: only the parcel is a left-over.
+                self.clear_parcel(dialect, from, to, account.user_id).await;
+                return Err(Failure::Token(TokenError::Invalid));
+            }
             outcome => {
                 tracing::error!(%from, %to, "a moved account could not be adopted and waits on its old number");
                 return Err(refused_move(&outcome));
             }
         };
         self.notify_old_number(from, &account);
-        self.step(dialect, from, Command::DropParcel { to, user_id: account.user_id }).await?;
+        self.clear_parcel(dialect, from, to, account.user_id).await;
         Ok(signed_in)
+    }
+
+    /// The last step. The account has arrived whatever comes of it: a parcel that is left is dropped by the next who
+    /// finds it.
+    async fn clear_parcel(&self, dialect: &Dialect, from: PhoneNumber, to: PhoneNumber, user_id: u64) {
+        if let Err(failure) = self.step(dialect, from, Command::DropParcel { to, user_id }).await {
+            tracing::warn!(%from, %to, ?failure, "what is left of a phone change was not cleared");
+        }
     }
 
     /// One step, without looking at unfinished moves again: that is what these steps mend.
@@ -129,7 +151,7 @@ impl Service {
 /// The asking session has ended: to the caller, its token is not good.
 fn refused_move(outcome: &Outcome) -> Failure {
     match outcome {
-        Outcome::Refused(_) => Failure::Token(crate::token::TokenError::Invalid),
+        Outcome::Refused(_) => Failure::Token(TokenError::Invalid),
         _ => Failure::Internal("the core answered another question"),
     }
 }

@@ -13,8 +13,8 @@ use crate::{
 use super::{Answer, Dialect, Failure, Origin, Service, audit, verification::Verification};
 
 impl Service {
-    /// Asks for a send and makes it. Runs in a task of its own: a client that hangs up between commit and send must
-    /// not leave a code that nobody was sent.
+    /// Asks for a send and makes it, to its end: a client that hangs up between commit and send must not leave a code
+    /// that nobody was sent.
     pub(super) async fn issue(
         &self,
         dialect: &Dialect,
@@ -26,10 +26,11 @@ impl Service {
             self.meters.refused(dialect.name, "overloaded");
             return Err(Failure::SendsOverloaded);
         };
-        let (service, dialect, origin) = (self.clone(), dialect.clone(), origin.clone());
-        let request = self.request(&origin, command);
-        let task = self.tasks.spawn(async move { service.issue_now(&dialect, &origin, phone, request, permit).await });
-        task.await.unwrap_or(Err(Failure::Internal("a send panicked")))
+        let request = self.request(origin, command);
+        self.to_its_end(dialect, origin, |service, dialect, origin| async move {
+            service.issue_now(&dialect, &origin, phone, request, permit).await
+        })
+        .await
     }
 
     async fn issue_now(
@@ -50,6 +51,7 @@ impl Service {
         let Some(draft) = reply.draft else { return replay(answer) };
         answer.value.shown_code = self.parts.show_codes.then(|| draft.code.clone());
         self.meters.issued(dialect.name, draft.door.purpose, draft.channel);
+        audit::done("code_requested", dialect, origin, phone);
         let sms = self.message(phone, &draft, reply.now.0);
         let report = self.parts.sender.send(permit, &sms).await;
         audit::sent(dialect, origin, phone, &draft, &report);

@@ -140,8 +140,21 @@ impl Service {
         command: impl FnOnce(SignIn) -> Command,
     ) -> Result<Answer<SignedInTokens>, Failure> {
         let user_id = self.parts.user_ids.take().await?;
-        let sign_in = SignIn { session: self.draw(), user_id, client: Self::client_of(origin) };
-        let command = command(sign_in);
+        let command = command(SignIn { session: self.draw(), user_id, client: Self::client_of(origin) });
+        self.to_its_end(dialect, origin, |service, dialect, origin| async move {
+            service.open_session_now(&dialect, &origin, phone, command, user_id).await
+        })
+        .await
+    }
+
+    async fn open_session_now(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        phone: PhoneNumber,
+        command: Command,
+        user_id: u64,
+    ) -> Result<Answer<SignedInTokens>, Failure> {
         let is_check = matches!(command, Command::Check { .. });
         // A fault leaves it open whether the id was used: then it is not given back.
         let reply = self.ask(dialect, phone, self.request(origin, command)).await?;
@@ -202,15 +215,18 @@ impl Service {
         token: &str,
     ) -> Result<Answer<SignedInTokens>, Failure> {
         let (opened, generation) = self.open_refresh(token).ok_or(Failure::Token(TokenError::Invalid))?;
-        let command = Command::Refresh { session: opened.nonce, generation, rotate: true };
-        let reply = self.ask(dialect, opened.phone, self.request(origin, command)).await?;
-        let Outcome::SignedIn(signed_in) = reply.outcome else {
-            let failure = self.unexpected(dialect, &reply);
-            audit::refused("refreshed", dialect, origin, opened.phone, &failure);
-            return Err(failure);
-        };
-        audit::done("refreshed", dialect, origin, opened.phone);
-        Ok(Answer::of(&reply, self.sign(opened.phone, &signed_in, reply.now)?))
+        let request = self.request(origin, Command::Refresh { session: opened.nonce, generation, rotate: true });
+        self.to_its_end(dialect, origin, |service, dialect, origin| async move {
+            let reply = service.ask(&dialect, opened.phone, request).await?;
+            let Outcome::SignedIn(signed_in) = reply.outcome else {
+                let failure = service.unexpected(&dialect, &reply);
+                audit::refused("refreshed", &dialect, &origin, opened.phone, &failure);
+                return Err(failure);
+            };
+            audit::done("refreshed", &dialect, &origin, opened.phone);
+            Ok(Answer::of(&reply, service.sign(opened.phone, &signed_in, reply.now)?))
+        })
+        .await
     }
 
     fn open_refresh(&self, token: &str) -> Option<(crate::record::Opened, u32)> {
@@ -219,30 +235,38 @@ impl Service {
         self.parts.keys.open_refresh(&bytes)
     }
 
-    /// Ends the session of an access or refresh token. A token that is not good any more is a success (RFC 7009).
-    pub async fn revoke(&self, dialect: &Dialect, origin: &Origin, token: &str) -> Result<(), Failure> {
+    /// Ends the session of an access or refresh token. A token that is not good any more is a success (RFC 7009), which
+    /// no record answers: `None`.
+    pub async fn revoke(&self, dialect: &Dialect, origin: &Origin, token: &str) -> Result<Option<Answer<()>>, Failure> {
         let by_refresh = self.open_refresh(token).map(|(opened, _)| opened);
         let by_access = || {
             let claims = self.parts.tokens.read_access(token, self.now()).ok()?;
             self.parts.keys.open(IdKind::Session, SealedId(claims.sid.0))
         };
-        let Some(opened) = by_refresh.or_else(by_access) else { return Ok(()) };
-        let command = Command::EndSession { by: None, session: opened.nonce };
-        let reply = self.ask(dialect, opened.phone, self.request(origin, command)).await?;
-        match reply.outcome {
-            Outcome::Done => {
-                audit::done("signed_out", dialect, origin, opened.phone);
-                Ok(())
+        let Some(opened) = by_refresh.or_else(by_access) else { return Ok(None) };
+        let request = self.request(origin, Command::EndSession { by: None, session: opened.nonce });
+        self.to_its_end(dialect, origin, |service, dialect, origin| async move {
+            let reply = service.ask(&dialect, opened.phone, request).await?;
+            match reply.outcome {
+                Outcome::Done => {
+                    audit::done("signed_out", &dialect, &origin, opened.phone);
+                    Ok(Some(Answer::of(&reply, ())))
+                }
+                _ => Err(service.unexpected(&dialect, &reply)),
             }
-            _ => Err(self.unexpected(dialect, &reply)),
-        }
+        })
+        .await
     }
 
     /// What a token is, asked by a back end.
     pub async fn introspect(&self, dialect: &Dialect, token: &str) -> Result<Introspection, Failure> {
         if let Ok(claims) = self.parts.tokens.read_access(token, self.now()) {
-            let user = self.user_of(dialect, claims).await;
-            return Ok(user.map_or(Introspection::Inactive, |user| Introspection::Access(Box::new(user.claims))));
+            return match self.user_of(dialect, claims).await {
+                Ok(user) => Ok(Introspection::Access(Box::new(user.claims))),
+                Err(Failure::Token(_)) => Ok(Introspection::Inactive),
+                // Not knowing is not the same as knowing that it has ended.
+                Err(failure) => Err(failure),
+            };
         }
         let Some((opened, generation)) = self.open_refresh(token) else { return Ok(Introspection::Inactive) };
         let command = Command::Authenticate { session: opened.nonce };

@@ -66,25 +66,37 @@ impl Service {
         patch: ProfilePatch,
     ) -> Result<Account, Failure> {
         let command = Command::UpdateProfile { session: user.session.nonce, patch: Box::new(patch) };
-        let reply = self.ask(dialect, user.phone, self.request(origin, command)).await?;
-        match reply.outcome {
-            Outcome::Authenticated { account, .. } => {
-                audit::done("profile_changed", dialect, origin, user.phone);
-                Ok(*account)
+        let phone = user.phone;
+        self.to_its_end(dialect, origin, move |service, dialect, origin| async move {
+            let reply = service.ask(&dialect, phone, service.request(&origin, command)).await?;
+            match reply.outcome {
+                Outcome::Authenticated { account, .. } => {
+                    audit::done("profile_changed", &dialect, &origin, phone);
+                    Ok(*account)
+                }
+                _ => Err(service.unexpected(&dialect, &reply)),
             }
-            _ => Err(self.unexpected(dialect, &reply)),
-        }
+        })
+        .await
     }
 
     /// Everything the record has for its owner.
     pub async fn export(&self, dialect: &Dialect, origin: &Origin, user: &User) -> Result<Box<Export>, Failure> {
+        let export = self.everything(dialect, user).await?;
+        audit::done("exported", dialect, origin, user.phone);
+        Ok(export)
+    }
+
+    /// The person's open sessions, oldest first.
+    pub async fn sessions(&self, dialect: &Dialect, user: &User) -> Result<Vec<Session>, Failure> {
+        Ok(self.everything(dialect, user).await?.sessions)
+    }
+
+    async fn everything(&self, dialect: &Dialect, user: &User) -> Result<Box<Export>, Failure> {
         let command = Command::Export { session: user.session.nonce };
         let reply = self.ask(dialect, user.phone, command.into()).await?;
         match reply.outcome {
-            Outcome::Exported(export) => {
-                audit::done("exported", dialect, origin, user.phone);
-                Ok(export)
-            }
+            Outcome::Exported(export) => Ok(export),
             _ => Err(self.unexpected(dialect, &reply)),
         }
     }
@@ -116,13 +128,17 @@ impl Service {
         command: Command,
         event: &'static str,
     ) -> Result<(), Failure> {
-        let reply = self.ask(dialect, user.phone, self.request(origin, command)).await?;
-        match reply.outcome {
-            Outcome::Done => {
-                audit::done(event, dialect, origin, user.phone);
-                Ok(())
+        let phone = user.phone;
+        self.to_its_end(dialect, origin, move |service, dialect, origin| async move {
+            let reply = service.ask(&dialect, phone, service.request(&origin, command)).await?;
+            match reply.outcome {
+                Outcome::Done => {
+                    audit::done(event, &dialect, &origin, phone);
+                    Ok(())
+                }
+                _ => Err(service.unexpected(&dialect, &reply)),
             }
-            _ => Err(self.unexpected(dialect, &reply)),
-        }
+        })
+        .await
     }
 }

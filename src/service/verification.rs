@@ -1,8 +1,8 @@
 //! Verifications: start, resend, check, cancel, read.
 
 use crate::record::{
-    ChallengeView, Command, IdKind, Keyring, Label, MessageFacts, OnMatch, Outcome, PhoneNumber, SealedId, SessionRef,
-    Start, Target, UnixMillis,
+    ChallengeView, Command, IdKind, Keyring, Label, MessageFacts, OnMatch, Outcome, PhoneNumber, Request, SealedId,
+    SessionRef, Start, Target, UnixMillis,
 };
 
 pub use crate::record::Code;
@@ -168,8 +168,22 @@ impl Service {
         phone: PhoneNumber,
         (target, code, session): (Target, Code, Option<SessionRef>),
     ) -> Result<Answer<Checked>, Failure> {
-        let command = Command::Check { target, code, on_match: OnMatch::Approve, session };
-        let reply = self.ask(dialect, phone, self.request(origin, command)).await?;
+        let request = self.request(origin, Command::Check { target, code, on_match: OnMatch::Approve, session });
+        self.to_its_end(dialect, origin, |service, dialect, origin| async move {
+            service.approve_now(&dialect, &origin, phone, request, session).await
+        })
+        .await
+    }
+
+    async fn approve_now(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        phone: PhoneNumber,
+        request: Request,
+        session: Option<SessionRef>,
+    ) -> Result<Answer<Checked>, Failure> {
+        let reply = self.ask(dialect, phone, request).await?;
         self.meters.check(dialect.name, &reply.outcome);
         match reply.outcome.clone() {
             Outcome::Approved { view, is_new_user, at } => {
@@ -182,6 +196,10 @@ impl Service {
                 self.verified(dialect, origin, phone, &view, reply.replayed, reply.now);
                 let moved = self.complete_move(dialect, origin, from, phone, session).await?;
                 Ok(Answer::of(&reply, Checked::Moved(moved)))
+            }
+            // A retry of a check that moved an account.
+            Outcome::SignedIn(signed_in) => {
+                Ok(Answer::of(&reply, Checked::Moved(self.sign(phone, &signed_in, reply.now)?)))
             }
             _ => {
                 let failure = self.unexpected(dialect, &reply);
@@ -215,9 +233,12 @@ impl Service {
         of: VerificationRef,
     ) -> Result<Answer<Verification>, Failure> {
         let request = self.request(origin, Command::Cancel { nonce: of.nonce });
-        let answer = self.show(dialect, of.phone, request).await?;
-        audit::done("verification_canceled", dialect, origin, of.phone);
-        Ok(answer)
+        self.to_its_end(dialect, origin, |service, dialect, origin| async move {
+            let answer = service.show(&dialect, of.phone, request).await?;
+            audit::done("verification_canceled", &dialect, &origin, of.phone);
+            Ok(answer)
+        })
+        .await
     }
 
     /// How a verification stands.
@@ -229,7 +250,7 @@ impl Service {
         &self,
         dialect: &Dialect,
         phone: PhoneNumber,
-        request: crate::record::Request,
+        request: Request,
     ) -> Result<Answer<Verification>, Failure> {
         let reply = self.ask(dialect, phone, request).await?;
         match reply.outcome.clone() {
@@ -239,14 +260,18 @@ impl Service {
     }
 
     /// Clears delays and counts of failures of a number.
-    pub async fn unlock(&self, dialect: &Dialect, origin: &Origin, phone: PhoneNumber) -> Result<(), Failure> {
-        let reply = self.ask(dialect, phone, self.request(origin, Command::Unlock)).await?;
-        match reply.outcome {
-            Outcome::Done => {
-                audit::done("number_unlocked", dialect, origin, phone);
-                Ok(())
+    pub async fn unlock(&self, dialect: &Dialect, origin: &Origin, phone: PhoneNumber) -> Result<Answer<()>, Failure> {
+        let request = self.request(origin, Command::Unlock);
+        self.to_its_end(dialect, origin, |service, dialect, origin| async move {
+            let reply = service.ask(&dialect, phone, request).await?;
+            match reply.outcome {
+                Outcome::Done => {
+                    audit::done("number_unlocked", &dialect, &origin, phone);
+                    Ok(Answer::of(&reply, ()))
+                }
+                _ => Err(service.unexpected(&dialect, &reply)),
             }
-            _ => Err(self.unexpected(dialect, &reply)),
-        }
+        })
+        .await
     }
 }

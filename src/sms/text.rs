@@ -159,6 +159,16 @@ impl Texts {
         self.phone_changed.pick(locale).fill(&Facts { code: "", app: &self.app, minutes: 0 })
     }
 
+    /// The locales that codes are told in, in lower case.
+    pub fn locales(&self) -> impl Iterator<Item = &str> {
+        self.codes.by_locale.keys().map(String::as_str)
+    }
+
+    /// The locales that old numbers are told in, in lower case.
+    pub fn notice_locales(&self) -> impl Iterator<Item = &str> {
+        self.phone_changed.by_locale.keys().map(String::as_str)
+    }
+
     /// The page a request named, `example.com` or `https://example.com`, if the configuration lists it.
     pub fn webotp_host(&self, origin: &str) -> Option<WebOtpHost> {
         self.allowed.host(origin)

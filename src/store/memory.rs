@@ -45,6 +45,7 @@ struct State {
     load_delay: Duration,
     refuse_next: u32,
     refuse_all: bool,
+    refuse_after: Option<u32>,
     lose_replies: u32,
     fail_flush: bool,
     fail_loads: bool,
@@ -82,7 +83,14 @@ impl MemoryStore {
 
     /// Refuses every batch while set, as a nearly full disk does.
     pub fn refuse_all(&self, refuse: bool) {
-        self.state().refuse_all = refuse;
+        let mut state = self.state();
+        (state.refuse_all, state.refuse_after) = (refuse, None);
+    }
+
+    /// Takes the next `batches` and then refuses, as [`Self::refuse_all`] does: a disk that fills up in the middle of
+    /// something.
+    pub fn refuse_after(&self, batches: u32) {
+        self.state().refuse_after = Some(batches);
     }
 
     /// Applies the next `batches` and answers that their outcome is unknown, as a shared store behind a
@@ -134,6 +142,11 @@ impl MemoryStore {
     fn admit(&self, batch: &[Change]) -> Result<(u64, Duration), StoreFault> {
         let mut state = self.state();
         self.open(&state)?;
+        match state.refuse_after {
+            Some(0) => state.refuse_all = true,
+            Some(left) => state.refuse_after = Some(left - 1),
+            None => {}
+        }
         if state.refuse_all {
             return Err(StoreFault::Refused("store refuses everything"));
         }

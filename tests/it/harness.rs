@@ -6,6 +6,7 @@ use std::{
     collections::VecDeque,
     fmt,
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -22,10 +23,14 @@ use otpd::{
     settings::Settings,
     shutdown::Shutdown,
     sms::{Accepted, Gateway, SendClass, SendError, Sms},
-    store::{SnapshotStore, memory::MemoryStore},
+    store::memory::MemoryStore,
+    token::{ApiKeys, Scope},
 };
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+
+use crate::{answer_rules, counting::CountingStore, documented};
 
 /// The time that every test begins at: 2026-01-01T00:00:00Z.
 pub(crate) const START: UnixMillis = UnixMillis(1_767_225_600_000);
@@ -130,9 +135,25 @@ impl ScriptedGateway {
     /// The code of the newest message to a number.
     pub(crate) fn code(&self, to: &str) -> String {
         let text = self.sent_to(to).pop().unwrap_or_else(|| panic!("no message to {to}"));
-        let digits = text.split(|c: char| !c.is_ascii_digit()).find(|part| part.len() >= 4);
-        digits.unwrap_or_else(|| panic!("no code in the message")).to_owned()
+        code_of(&text).unwrap_or_else(|| panic!("no code in the message"))
     }
+
+    /// Every code that was handed over so far.
+    pub(crate) fn codes(&self) -> Vec<String> {
+        self.sent().iter().filter_map(|(_, text)| code_of(text)).collect()
+    }
+}
+
+/// The code in a message: its first four digits or more in a row.
+fn code_of(text: &str) -> Option<String> {
+    text.split(|c: char| !c.is_ascii_digit()).find(|part| part.len() >= 4).map(str::to_owned)
+}
+
+/// A code of the same length that is not `code`, a different one for each `n` up to 9.
+pub(crate) fn wrong(code: &str, n: u8) -> String {
+    assert!((1..=9).contains(&n));
+    let rotated = (code.as_bytes()[0] - b'0' + n) % 10;
+    format!("{rotated}{}", &code[1..])
 }
 
 #[async_trait]
@@ -169,9 +190,33 @@ pub(crate) struct TestApp {
     pub(crate) gateway: Arc<ScriptedGateway>,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) client: reqwest::Client,
+    /// Two back ends' keys, and an administrator's.
+    pub(crate) keys: Keys,
+    /// Counts what is read of the store: one load is one actor started.
+    pub(crate) counting: Arc<CountingStore>,
     shutdown: Shutdown,
     running: tokio::task::JoinHandle<Ended>,
     directory: tempfile::TempDir,
+}
+
+/// API keys of a test server; they stand in its key file before it starts.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    pub(crate) backend: String,
+    pub(crate) other: String,
+    pub(crate) admin: String,
+}
+
+impl Keys {
+    fn make(directory: &Path) -> Self {
+        let keys = ApiKeys::open(&directory.join("api.keys")).unwrap();
+        let entropy = SeededEntropy::new(11);
+        let key = |name, scopes: &[Scope]| {
+            let (_, secret) = keys.create(name, scopes, START, &entropy).unwrap();
+            secret.expose_secret().to_owned()
+        };
+        Self { backend: key("backend", &[]), other: key("other", &[]), admin: key("admin", &[Scope::Admin]) }
+    }
 }
 
 /// Settings for tests: the defaults on free ports, without the limit per address (all clients here are one).
@@ -197,26 +242,46 @@ impl TestApp {
     /// A server with some settings changed, one `section.key = value` a line.
     pub(crate) async fn with(changes: &str) -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(START.0)));
-        Self::over(changes, Arc::new(MemoryStore::new(false)), clock, tempfile::tempdir().unwrap()).await
+        let directory = tempfile::tempdir().unwrap();
+        let keys = Keys::make(directory.path());
+        Self::over(changes, Arc::new(MemoryStore::new(false)), clock, (directory, keys)).await
+    }
+
+    /// A server over key files that are there already.
+    pub(crate) async fn in_directory(changes: &str, directory: tempfile::TempDir) -> Self {
+        let clock = Arc::new(TestClock(AtomicU64::new(START.0)));
+        let keys = Keys::make(directory.path());
+        Self::over(changes, Arc::new(MemoryStore::new(false)), clock, (directory, keys)).await
     }
 
     /// A server over a store, a clock and a key directory that are there already.
-    async fn over(changes: &str, store: Arc<MemoryStore>, clock: Arc<TestClock>, directory: tempfile::TempDir) -> Self {
+    async fn over(
+        changes: &str,
+        store: Arc<MemoryStore>,
+        clock: Arc<TestClock>,
+        (directory, keys): (tempfile::TempDir, Keys),
+    ) -> Self {
         let gateway = Arc::new(ScriptedGateway::default());
+        let counting = Arc::new(CountingStore::over(Arc::clone(&store)));
         let mut settings = settings(changes);
         settings.store.path = directory.path().to_owned();
         let world = World {
             clock: Arc::clone(&clock) as _,
-            entropy: Arc::new(SeededEntropy::new(7)),
-            store: Some(Arc::clone(&store) as Arc<dyn SnapshotStore>),
+            // A restart at another time draws other bytes.
+            entropy: Arc::new(SeededEntropy::new(clock.now().0)),
+            store: Some(Arc::clone(&counting) as _),
             gateway: Some(Arc::clone(&gateway) as _),
         };
         let shutdown = Shutdown::new(Duration::from_secs(5));
         let app = App::start(&settings, world, shutdown.clone()).await.unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let (address, ops_address) = (app.address(), app.ops_address());
+        documented::doors(address, ops_address);
+        if !settings.dev.show_codes {
+            answer_rules::watch(address, &gateway);
+        }
         let running = tokio::spawn(app.run());
-        Self { address, ops_address, clock, gateway, store, client, shutdown, running, directory }
+        Self { address, ops_address, clock, gateway, store, client, keys, counting, shutdown, running, directory }
     }
 
     /// Stops in order and starts again over the same store, clock and keys.
@@ -224,7 +289,14 @@ impl TestApp {
         self.shutdown.begin();
         assert_eq!(self.running.await.unwrap(), Ended::Stopped);
         let store = Arc::new(self.store.connect());
-        Self::over(changes, store, self.clock, self.directory).await
+        Self::over(changes, store, self.clock, (self.directory, self.keys)).await
+    }
+
+    /// Starts again over the same store, clock and keys as after a crash: what was under way is never finished here.
+    pub(crate) async fn crash(self, changes: &str) -> Self {
+        self.running.abort();
+        let store = Arc::new(self.store.connect());
+        Self::over(changes, store, self.clock, (self.directory, self.keys)).await
     }
 
     /// Begins the stop.
@@ -239,7 +311,7 @@ impl TestApp {
     }
 
     /// The data directory: key files.
-    pub(crate) fn directory(&self) -> &std::path::Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
@@ -265,6 +337,55 @@ impl TestApp {
     /// `POST` with an access token or API key.
     pub(crate) async fn post_as(&self, token: &str, path: &str, body: Value) -> Answer {
         Answer::read(self.client.post(self.url(path)).bearer_auth(token).json(&body)).await
+    }
+
+    /// `POST` with an `Idempotency-Key`.
+    pub(crate) async fn post_once(&self, key: &str, path: &str, body: Value) -> Answer {
+        Answer::read(self.client.post(self.url(path)).header("idempotency-key", key).json(&body)).await
+    }
+
+    /// `POST` of bytes as they are, said to be JSON.
+    pub(crate) async fn post_raw(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self.client.post(self.url(path)).header("content-type", "application/json");
+        Answer::read(request.body(body)).await
+    }
+
+    /// `POST` as a proxy in front of us that forwards for `client`.
+    pub(crate) async fn post_for(&self, client: &str, path: &str, body: Value) -> Answer {
+        Answer::read(self.client.post(self.url(path)).header("x-forwarded-for", client).json(&body)).await
+    }
+
+    /// Checks a code by id.
+    pub(crate) async fn check(&self, id: &str, code: &str) -> Answer {
+        self.post(&format!("/v1/verifications/{id}/check"), json!({ "code": code })).await
+    }
+
+    /// Checks a code by number, purpose `login`.
+    pub(crate) async fn check_number(&self, to: &str, code: &str) -> Answer {
+        self.post("/v1/verifications/check", json!({ "to": to, "code": code })).await
+    }
+
+    /// Asks for the same code again.
+    pub(crate) async fn resend(&self, id: &str) -> Answer {
+        self.post(&format!("/v1/verifications/{id}/resend"), json!({})).await
+    }
+
+    /// Changes written so far, that of `id`'s last send included: its result is entered after the answer, and a read
+    /// is served behind it.
+    pub(crate) async fn settled_changes(&self, id: &str) -> usize {
+        let read = self.get(&format!("/v1/verifications/{id}")).await.is(200);
+        assert!(!read.raw.contains("\"sending\""), "{read:?}");
+        self.counting.changes()
+    }
+
+    /// Moves the clock by milliseconds.
+    pub(crate) fn wait_ms(&self, ms: u64) {
+        self.clock.advance(Duration::from_millis(ms));
+    }
+
+    /// Moves the clock by seconds.
+    pub(crate) fn wait_s(&self, seconds: u64) {
+        self.wait_ms(seconds * 1_000);
     }
 
     /// Starts a verification; its id.
@@ -294,13 +415,45 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its answer, which must be one that the OpenAPI document has.
     pub(crate) async fn read(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = client.execute(request).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let address = response.remote_addr();
         let raw = response.text().await.unwrap();
+        if !documented::is_ops(address) {
+            documented::hold((method.as_str(), &path), status, &headers, &raw);
+        }
         let body = serde_json::from_str(&raw).unwrap_or(Value::Null);
-        Self { status, headers, raw, body }
+        let answer = Self { status, headers, raw, body };
+        answer_rules::hold(&answer, address, &path);
+        answer
+    }
+
+    /// Asserts the status.
+    #[track_caller]
+    pub(crate) fn is(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+
+    /// Asserts what `Retry-After` and the body say of the wait.
+    #[track_caller]
+    pub(crate) fn waits(&self, seconds: u64) -> &Self {
+        assert_eq!(self.header("retry-after"), seconds.to_string(), "{self:?}");
+        assert_eq!(self.body["retry_after"], seconds, "{self:?}");
+        self
+    }
+
+    /// Asserts the one field that the problem points at.
+    #[track_caller]
+    pub(crate) fn points_at(&self, pointer: &str) -> &Self {
+        assert_eq!(self.body["errors"][0]["pointer"], pointer, "{self:?}");
+        assert_eq!(self.body["errors"].as_array().map(Vec::len), Some(1), "{self:?}");
+        self
     }
 
     /// A text field of the body.

@@ -1,7 +1,23 @@
 //! The server over its sockets: one binary, one module per subject.
 //!
-//! * `harness` — a server of one's own, and verbs
-//! * `wire_verifications` — `/v1/verifications…` and `/v1/sessions`, as `contracts/v1.md` has them
+//! * `harness` — a server of one's own, and verbs; `answer_rules` — what holds for every answer; `audit_log` — what
+//!   operators are told; `counting` — a store that tells whether an actor was started
+//! * `wire_verifications`, `wire_start`, `wire_sends`, `wire_check`, `wire_guesses` — `/v1/verifications…` and
+//!   `/v1/sessions`, as `contracts/v1.md` has them
+//! * `wire_idempotency` — retries with the same key
+//! * `wire_input`, `wire_numbers` — what a body, a code and a number may look like
+//! * `wire_dev` — codes in answers, for development alone
+//! * `concurrency` — many at once on one number
+//! * `ip_limits` — the first and cheapest limit
+//! * `harness_tokens`, `spawned` — verbs of people with tokens; the binary as a process of its own
+//! * `wire_oauth`, `wire_oauth_errors`, `wire_keyset` — `/oauth/…` and `/.well-known/…`
+//! * `wire_me`, `wire_sessions`, `wire_phone_change` — `/v1/me…`
+//! * `wire_keys` — back ends with API keys
+//! * `ops`, `metrics` — the operators' listener, stopping, a store that refuses
+//! * `logs` — what is told of a request, and what never
+//! * `hang_up` — clients that do not wait for their answer
+//! * `documented` — every answer that `harness` reads, held to the OpenAPI document; `openapi`, `openapi_examples`,
+//!   `openapi_page` — the document itself, its examples sent, the page that shows it
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,5 +26,35 @@
     reason = "tests"
 )]
 
+mod answer_rules;
+mod audit_log;
+mod concurrency;
+mod counting;
+mod documented;
+mod hang_up;
 mod harness;
+mod harness_tokens;
+mod ip_limits;
+mod logs;
+mod metrics;
+mod openapi;
+mod openapi_examples;
+mod openapi_page;
+mod ops;
+mod spawned;
+mod wire_check;
+mod wire_dev;
+mod wire_guesses;
+mod wire_idempotency;
+mod wire_input;
+mod wire_keys;
+mod wire_keyset;
+mod wire_me;
+mod wire_numbers;
+mod wire_oauth;
+mod wire_oauth_errors;
+mod wire_phone_change;
+mod wire_sends;
+mod wire_sessions;
+mod wire_start;
 mod wire_verifications;

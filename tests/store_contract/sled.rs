@@ -87,6 +87,7 @@ async fn a_second_opening_is_refused() {
 }
 
 /// security 34: this very test once more, in a process of its own, on the directory that is open here.
+#[expect(clippy::disallowed_methods, reason = "tells the child process where its store is")]
 #[tokio::test]
 async fn a_second_process_is_refused() {
     const IN_USE: i32 = 34;
@@ -152,6 +153,7 @@ const WRITERS: usize = 16;
 
 /// security 11 and 12: a process that commits is killed with SIGKILL, five times over. Each number is then at the
 /// last version that was acknowledged, or at the next one, whose acknowledgement was under way.
+#[expect(clippy::disallowed_methods, reason = "tells the child process where its store is")]
 #[tokio::test]
 async fn a_killed_process_has_lost_nothing_it_acknowledged() {
     if let Some(path) = std::env::var_os(PATH_VARIABLE) {

@@ -6,7 +6,7 @@
 //!
 //! Use it with `#[path = "support/fake_twilio.rs"] mod fake_twilio;`, point `base_url` at
 //! [`FakeTwilio::base_url`], and sign in with [`ACCOUNT_SID`], [`AUTH_TOKEN`] and [`SENDER`].
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of it")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses its own part of it")]
 
 #[path = "fake_twilio_rules.rs"]
 mod rules;

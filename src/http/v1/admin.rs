@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 
-use super::{super::problem::ProblemCode, V1, call::Call, input, refusal::Refused};
+use super::{super::problem::ProblemCode, V1, call::Call, input, refusal::Refused, render};
 use crate::token::Scope;
 
 /// Whose number.
@@ -17,12 +17,14 @@ pub(super) struct UnlockBody {
 }
 
 /// Clears delays and counts of failures of a number.
-pub(super) async fn unlock(State(v1): State<Arc<V1>>, call: Call<UnlockBody>) -> Result<StatusCode, Refused> {
+pub(super) async fn unlock(State(v1): State<Arc<V1>>, call: Call<UnlockBody>) -> Result<Response, Refused> {
     let caller = call.visitor.origin.caller.as_ref().ok_or(ProblemCode::InvalidKey)?;
     if !caller.may(Scope::Admin) {
+        let origin = &call.visitor.origin;
+        v1.service.turned_away(&v1.dialect, "scope", origin.address, &origin.request_id);
         return Err(ProblemCode::Scope.into());
     }
     let phone = input::phone(&v1, &call.body.to, call.body.region.as_deref())?;
-    v1.service.unlock(&v1.dialect, &call.visitor.origin, phone).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let unlocked = v1.service.unlock(&v1.dialect, &call.visitor.origin, phone).await?;
+    Ok(render::done(StatusCode::NO_CONTENT, Some(&unlocked)))
 }

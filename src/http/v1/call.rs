@@ -1,11 +1,11 @@
 //! Reading a request: request id, address, credential, limits, body. In this order, so that a caller who is not
 //! let in costs no parsing and starts no actor.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{FromRequest, FromRequestParts, MatchedPath, Path, Request},
     http::{HeaderMap, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
@@ -19,7 +19,7 @@ use super::{
         problem::{Problem, ProblemCode},
         rate_headers::{self, IDEMPOTENCY_KEY},
     },
-    V1,
+    CHECK_BY_ID, V1,
     refusal::Refused,
 };
 use crate::{
@@ -54,10 +54,12 @@ impl Visitor {
         let request_id = parts.extensions.get::<RequestId>().map_or("", RequestId::as_str);
         let client = parts.extensions.get::<ClientIp>().copied();
         let nobody = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-        let (caller, token) = credential(v1, &parts.headers)?;
+        let address = client.map_or(nobody, |client| client.ip);
+        let turned_away = |_: &Problem| v1.service.turned_away(&v1.dialect, "key", address, request_id);
+        let (caller, token) = credential(v1, &parts.headers).inspect_err(turned_away)?;
         let origin = Origin {
             request_id: request_id.into(),
-            address: client.map_or(nobody, |client| client.ip),
+            address,
             bucket: client.map_or(nobody, |client| client.bucket.address()),
             caller,
             idempotency: None,
@@ -71,13 +73,20 @@ impl Visitor {
         if visitor.origin.caller.is_some() {
             return Ok(visitor);
         }
-        if v1.require_key {
+        if v1.require_key && !visitor.is_person_at_her_check(v1, parts) {
+            v1.service.count_refusal(&v1.dialect, "key");
             return Err(ProblemCode::InvalidKey.into());
         }
-        if let Some(client) = parts.extensions.get::<ClientIp>() {
-            v1.ip_limiter.check(client.bucket)?;
-        }
+        count(v1, parts)?;
         Ok(visitor)
+    }
+
+    /// The one call outside `/v1/me` that a person makes with her access token, and so without room for a key: the
+    /// check of her phone change.
+    fn is_person_at_her_check(&self, v1: &V1, parts: &Parts) -> bool {
+        let is_check = parts.extensions.get::<MatchedPath>().is_some_and(|path| path.as_str() == CHECK_BY_ID);
+        let is_good = |token: &String| v1.service.tokens().read_access(token, v1.service.now()).is_ok();
+        is_check && self.token.as_ref().is_some_and(is_good)
     }
 
     fn with_idempotency(mut self, parts: &Parts, body: &[u8]) -> Result<Self, Problem> {
@@ -95,6 +104,39 @@ impl Visitor {
     pub(super) async fn user(&self, v1: &V1) -> Result<Option<User>, Refused> {
         let Some(token) = &self.token else { return Ok(None) };
         Ok(Some(v1.service.authenticate(&v1.dialect, token).await?))
+    }
+}
+
+/// One more call of this address.
+fn count(v1: &V1, parts: &Parts) -> Result<(), Problem> {
+    let client = parts.extensions.get::<ClientIp>();
+    let checked = client.map_or(Ok(()), |client| v1.ip_limiter.check(client.bucket));
+    Ok(checked.inspect_err(|_| v1.service.count_refusal(&v1.dialect, "ip"))?)
+}
+
+/// Counts a call whose caller is known by an access token and that sends a message all the same: an account must not
+/// be a way to send to any number at any rate.
+#[derive(Debug)]
+pub(super) struct Counted;
+
+impl FromRequestParts<Arc<V1>> for Counted {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, v1: &Arc<V1>) -> Result<Self, Problem> {
+        count(v1, parts).map(|()| Self)
+    }
+}
+
+/// The id in a path. One that is no UTF-8 is empty and so the id of nothing: each route has its own word for that.
+#[derive(Debug)]
+pub(super) struct PathId(pub(super) String);
+
+impl FromRequestParts<Arc<V1>> for PathId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, v1: &Arc<V1>) -> Result<Self, Infallible> {
+        let path = Path::<String>::from_request_parts(parts, v1).await;
+        Ok(Self(path.map(|Path(id)| id).unwrap_or_default()))
     }
 }
 

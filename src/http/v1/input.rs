@@ -26,6 +26,7 @@ pub(super) fn invalid(pointer: &'static str, message: &'static str) -> Refused {
 /// The number of `to`, with the request's region if it names one.
 pub(super) fn phone(v1: &V1, to: &str, region: Option<&str>) -> Result<PhoneNumber, Refused> {
     number::parse(to, &v1.numbers, region).map_err(|error| {
+        v1.service.count_refusal(&v1.dialect, "number");
         let pointer = if error == number::NumberError::UnknownRegion { "/region" } else { "/to" };
         Problem::new(ProblemCode::NumberInvalid).field(pointer, error.to_string()).into()
     })
@@ -40,6 +41,14 @@ pub(super) fn purpose(given: Option<&str>) -> Result<Label, Refused> {
         return Err(invalid("/purpose", "is reserved; use /v1/me/phone-change"));
     }
     Ok(label)
+}
+
+/// The channel, `sms` if none is named: the one that has a route. `auto` leaves the choice to us.
+pub(super) fn channel(given: Option<&str>) -> Result<Label, Refused> {
+    match given {
+        None | Some("sms" | "auto") => Ok(Label::of("sms")),
+        Some(_) => Err(ProblemCode::ChannelUnsupported.into()),
+    }
 }
 
 /// A typed code: foreign digits folded, spaces and hyphens dropped.

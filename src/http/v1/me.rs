@@ -2,25 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::{
     super::problem::ProblemCode,
     V1,
-    call::{UserCall, UserCallWith},
+    call::{Counted, PathId, UserCall, UserCallWith},
     input::{self, invalid},
     refusal::Refused,
     render,
 };
 use crate::{
     record::{PhoneNumber, ProfilePatch, Session},
+    service::Failure,
     token::HexId,
 };
 
@@ -94,7 +90,9 @@ fn checked(field: Field, check: impl FnOnce(&str) -> Result<(), Refused>) -> Res
 }
 
 fn email(text: &str) -> Result<(), Refused> {
-    let valid = email_address::EmailAddress::is_valid(text);
+    // An address alone: no name beside it, and no machine's number in place of a domain.
+    let bare = email_address::Options::default().without_display_text().without_domain_literal();
+    let valid = email_address::EmailAddress::parse_with_options(text, bare).is_ok();
     if valid { Ok(()) } else { Err(invalid("/email", "must be an e-mail address")) }
 }
 
@@ -122,8 +120,8 @@ pub(super) async fn export(State(v1): State<Arc<V1>>, call: UserCall) -> Result<
 }
 
 pub(super) async fn sessions(State(v1): State<Arc<V1>>, call: UserCall) -> Result<Json<Value>, Refused> {
-    let export = v1.service.export(&v1.dialect, &call.origin, &call.user).await?;
-    let sessions = list(&v1, call.user.phone, &export.sessions, &call.user.session);
+    let sessions = v1.service.sessions(&v1.dialect, &call.user).await?;
+    let sessions = list(&v1, call.user.phone, &sessions, &call.user.session);
     Ok(Json(json!({ "sessions": sessions })))
 }
 
@@ -137,12 +135,16 @@ fn list(v1: &V1, phone: PhoneNumber, sessions: &[Session], current: &Session) ->
 
 pub(super) async fn end_session(
     State(v1): State<Arc<V1>>,
-    Path(sid): Path<String>,
+    PathId(sid): PathId,
     call: UserCall,
 ) -> Result<StatusCode, Refused> {
     let sid: HexId = sid.parse().map_err(|_| ProblemCode::NotFound)?;
-    v1.service.end_session(&v1.dialect, &call.origin, &call.user, sid).await?;
-    Ok(StatusCode::NO_CONTENT)
+    match v1.service.end_session(&v1.dialect, &call.origin, &call.user, sid).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        // It would be told as an unknown verification's.
+        Err(Failure::UnknownId) => Err(ProblemCode::NotFound.into()),
+        Err(failure) => Err(failure.into()),
+    }
 }
 
 /// Where the account shall move.
@@ -155,6 +157,7 @@ pub(super) struct PhoneChangeBody {
 
 pub(super) async fn start_phone_change(
     State(v1): State<Arc<V1>>,
+    _counted: Counted,
     call: UserCallWith<PhoneChangeBody>,
 ) -> Result<Response, Refused> {
     let to = input::phone(&v1, &call.body.to, call.body.region.as_deref())?;

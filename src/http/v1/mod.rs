@@ -46,13 +46,16 @@ pub struct V1 {
     pub public_url: String,
 }
 
+/// Checks by id; a phone change is completed here.
+const CHECK_BY_ID: &str = "/v1/verifications/{id}/check";
+
 /// The routes of the canonical API.
 pub fn router(v1: Arc<V1>) -> Router {
     Router::new()
         .route("/v1/verifications", post(verifications::start))
         .route("/v1/verifications/check", post(verifications::check_newest))
         .route("/v1/verifications/{id}", get(verifications::read))
-        .route("/v1/verifications/{id}/check", post(verifications::check))
+        .route(CHECK_BY_ID, post(verifications::check))
         .route("/v1/verifications/{id}/resend", post(verifications::resend))
         .route("/v1/verifications/{id}/cancel", post(verifications::cancel))
         .route("/v1/sessions", post(verifications::sign_in))

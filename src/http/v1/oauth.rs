@@ -67,8 +67,9 @@ pub(super) async fn revoke(State(v1): State<Arc<V1>>, request: Request) -> Resul
     let call = OauthCall::read(&v1, request).await?;
     let missing = || OauthError::new(OauthErrorCode::InvalidRequest, "token is missing");
     let token = call.params.get("token").ok_or_else(missing)?;
-    v1.service.revoke(&v1.dialect, &call.origin, token).await.map_err(|failure| Refused::from(failure).problem())?;
-    Ok(StatusCode::OK.into_response())
+    let revoked = v1.service.revoke(&v1.dialect, &call.origin, token).await;
+    let revoked = revoked.map_err(|failure| Refused::from(failure).problem())?;
+    Ok(render::done(StatusCode::OK, revoked.as_ref()))
 }
 
 pub(super) async fn introspect(State(v1): State<Arc<V1>>, request: Request) -> Result<Response, OauthError> {
@@ -125,7 +126,7 @@ pub(super) async fn metadata(State(v1): State<Arc<V1>>) -> Json<Value> {
         "grant_types_supported": [JWT_BEARER, REFRESH],
         "token_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
         "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
-        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "bearer"],
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "Bearer"],
         "service_documentation": format!("{url}/api/docs/"),
     }))
 }

@@ -81,10 +81,11 @@ fn of_fault(fault: &Fault) -> Problem {
     }
 }
 
-/// A refusal of the record, with the wait it names.
+/// A refusal of the record, with the wait it names and the window it saw.
 fn of_refusal(refused: &service::Refused) -> Refused {
     let now = refused.now;
     let mut headers = HeaderMap::new();
+    write_quota(&mut headers, refused.quota, now);
     let waits = |code: ProblemCode, until: UnixMillis| Problem::new(code).retry_after(until.seconds_from(now));
     let problem = match refused.refusal {
         Refusal::UnknownChallenge | Refusal::NothingPending => ProblemCode::VerificationNotFound.into(),
@@ -104,10 +105,7 @@ fn of_refusal(refused: &service::Refused) -> Refused {
         Refusal::GuessDelayed { until } | Refusal::GuessStopped { until } => {
             waits(ProblemCode::GuessBudgetExhausted, until)
         }
-        Refusal::SendLimited { retry_at, .. } => {
-            write_quota(&mut headers, refused.quota, now);
-            waits(ProblemCode::SendLimited, retry_at)
-        }
+        Refusal::SendLimited { retry_at, .. } => waits(ProblemCode::SendLimited, retry_at),
         Refusal::ChosenCodeNeeded => {
             Problem::new(ProblemCode::InvalidField).field("/custom_code", "must be the code this verification has")
         }
@@ -129,8 +127,11 @@ fn of_refusal(refused: &service::Refused) -> Refused {
     Refused(Box::new((problem, headers)))
 }
 
-/// The send window as `RateLimit` headers.
+/// The send window as `RateLimit` headers; nothing if no record was asked.
 pub(super) fn write_quota(headers: &mut HeaderMap, quota: SendQuota, now: UnixMillis) {
+    if quota.most == 0 {
+        return;
+    }
     let limit = RateLimit {
         name: "sends",
         quota: quota.most.into(),

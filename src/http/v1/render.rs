@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::{super::rate_headers::IDEMPOTENCY_REPLAYED, refusal::write_quota};
 use crate::{
-    record::{Account, Delivery, DeliveryState, Export, PhoneNumber, SECOND, Session, Status, UnixMillis},
+    record::{
+        Account, ChallengeView, Delivery, DeliveryState, Export, PhoneNumber, SECOND, Session, Status, UnixMillis,
+    },
     service::{Answer, SignedInTokens, Verification},
     token::Token,
 };
@@ -83,12 +85,16 @@ fn delivery(channel: &str, delivery: &Delivery) -> DeliveryBody {
     }
 }
 
+/// The back end's notes.
+fn metadata(view: &ChallengeView) -> Map<String, Value> {
+    view.metadata.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str()))).collect()
+}
+
 impl VerificationBody {
     pub(super) fn new(verification: &Verification, now: UnixMillis) -> Self {
         let view = &verification.view;
         let channel = view.channel.as_str();
         let open = view.status == Status::Pending;
-        let metadata = view.metadata.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str())));
         Self {
             id: verification.id.clone(),
             status: status(view.status),
@@ -103,7 +109,7 @@ impl VerificationBody {
                 remaining: if open { view.resends_remaining } else { 0 },
             },
             deliveries: view.deliveries.iter().map(|entry| delivery(channel, entry)).collect(),
-            metadata: metadata.collect(),
+            metadata: metadata(view),
             receipt: None,
             is_new_user: None,
             code: verification.shown_code.as_ref().map(|code| code.reveal().to_owned()),
@@ -120,6 +126,15 @@ pub(super) fn answer<T>(status: StatusCode, of: &Answer<T>, body: impl Serialize
     let mut response = (status, Json(body)).into_response();
     write_quota(response.headers_mut(), of.quota, of.now);
     if of.replayed {
+        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// A success with nothing to tell.
+pub(super) fn done(status: StatusCode, of: Option<&Answer<()>>) -> Response {
+    let mut response = status.into_response();
+    if of.is_some_and(|answer| answer.replayed) {
         response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
     response
@@ -202,6 +217,7 @@ pub(super) fn export(phone: PhoneNumber, export: &Export, sessions: &[Value]) ->
             "expires_at": time(view.expires_at),
             "attempts_remaining": view.attempts_remaining,
             "deliveries": view.deliveries.iter().map(|d| delivery(view.channel.as_str(), d)).collect::<Vec<_>>(),
+            "metadata": metadata(view),
         })
     });
     json!({

@@ -2,23 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 
 use super::{
     super::problem::{Problem, ProblemCode},
     V1,
-    call::{Call, Visitor},
+    call::{Call, PathId, Visitor},
     input,
     refusal::Refused,
     render::{self, VerificationBody},
 };
 use crate::{
-    record::{CODE_DIGITS, Label, MessageFacts, SECOND},
+    record::{CODE_DIGITS, MessageFacts, SECOND},
     service::{Answer, Checked, Failure, StartInput, User},
 };
 
@@ -55,6 +51,7 @@ fn start_input(v1: &V1, body: StartBody, keyed: bool) -> Result<StartInput, Refu
         || body.metadata.is_some()
         || body.code_length.is_some_and(|digits| digits < policy_digits);
     if only_keyed && !keyed {
+        v1.service.count_refusal(&v1.dialect, "scope");
         let detail = "custom_code, metadata and shorter codes need an API key";
         return Err(Problem::new(ProblemCode::Scope).detail(detail).into());
     }
@@ -64,15 +61,13 @@ fn start_input(v1: &V1, body: StartBody, keyed: bool) -> Result<StartInput, Refu
     if body.ttl.is_some_and(|ttl| !TTL_S.contains(&ttl)) {
         return Err(input::invalid("/ttl", "must be 60 to 600 seconds"));
     }
-    if body.channel.as_deref().is_some_and(|channel| channel != "sms") {
-        return Err(ProblemCode::ChannelUnsupported.into());
-    }
+    let channel = input::channel(body.channel.as_deref())?;
     let purpose = input::purpose(body.purpose.as_deref())?;
     let facts = message_facts(v1, body.locale.as_deref(), body.origin, body.app_hash)?;
     let chosen = body.custom_code.as_deref().map(input::custom_code).transpose()?;
     Ok(StartInput {
         facts,
-        channel: Label::of("sms"),
+        channel,
         digits: body.code_length,
         life_ms: body.ttl.map(|ttl| ttl * SECOND),
         chosen,
@@ -108,7 +103,7 @@ pub(super) struct CheckBody {
 
 pub(super) async fn check(
     State(v1): State<Arc<V1>>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     call: Call<CheckBody>,
 ) -> Result<Response, Refused> {
     let of = v1.service.verification(&id)?;
@@ -158,14 +153,14 @@ pub(super) struct ResendBody {
 
 pub(super) async fn resend(
     State(v1): State<Arc<V1>>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     call: Call<ResendBody>,
 ) -> Result<Response, Refused> {
     let of = v1.service.verification(&id)?;
-    if call.body.channel.as_deref().is_some_and(|channel| channel != "sms") {
-        return Err(ProblemCode::ChannelUnsupported.into());
-    }
+    // One channel has a route so far, so every channel that is taken is the verification's own.
+    input::channel(call.body.channel.as_deref())?;
     if call.body.custom_code.is_some() && call.visitor.origin.caller.is_none() {
+        v1.service.count_refusal(&v1.dialect, "scope");
         return Err(Problem::new(ProblemCode::Scope).detail("custom_code needs an API key").into());
     }
     let chosen = call.body.custom_code.as_deref().map(input::custom_code).transpose()?;
@@ -180,7 +175,7 @@ pub(super) struct NoFields {}
 
 pub(super) async fn cancel(
     State(v1): State<Arc<V1>>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     call: Call<NoFields>,
 ) -> Result<Response, Refused> {
     let of = v1.service.verification(&id)?;
@@ -190,7 +185,7 @@ pub(super) async fn cancel(
 
 pub(super) async fn read(
     State(v1): State<Arc<V1>>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     _visitor: Visitor,
 ) -> Result<Response, Refused> {
     let of = v1.service.verification(&id)?;

@@ -1,0 +1,275 @@
+//! What the naive model answers, worked out from the facts of its history.
+
+use otpd::record::{DAY, Door, MINUTE, Millis, Policy, Sender};
+
+use super::{
+    model::{Ask, Challenge, Delivered, End, Event, Facts, Sent, Session, Settled, Typed, Wanted},
+    world::policy,
+};
+
+impl Facts {
+    /// The answer in words; what is to happen is added to `happened`.
+    pub(crate) fn answer(&self, ask: Ask, now: u64, happened: &mut Vec<Event>) -> String {
+        match ask {
+            Ask::Start { nonce, door, sender } => self.start(nonce, door, sender, now, happened),
+            Ask::Resend { nonce, sender } => self.resend(nonce, sender, now, happened),
+            Ask::Settle { nonce, send, result } => {
+                let known = self.challenges.iter().find(|challenge| challenge.nonce == nonce);
+                let waits = known.and_then(|challenge| challenge.sends.get(send));
+                if waits.is_some_and(|(_, delivered)| *delivered == Delivered::Waiting) {
+                    let failed = matches!(result, Settled::Failed | Settled::Dead);
+                    let given_back = result == Settled::Failed;
+                    happened.push(Event::Settled { nonce, send, failed, given_back, at: now });
+                }
+                "done".to_owned()
+            }
+            Ask::CheckById { nonce, typed, wanted } => {
+                let Some(challenge) = self.challenges.iter().find(|challenge| challenge.nonce == nonce) else {
+                    return "unknown".to_owned();
+                };
+                self.check(challenge, false, typed, wanted, now, happened)
+            }
+            Ask::CheckByNumber { door, typed, wanted } => {
+                let of_door = || self.challenges.iter().rev().filter(|challenge| challenge.door == door);
+                let stands = of_door().find(|challenge| matches!(challenge.end, End::Open | End::Approved { .. }));
+                let Some(challenge) = stands.or_else(|| of_door().next()) else { return "nothing pending".to_owned() };
+                self.check(challenge, true, typed, wanted, now, happened)
+            }
+            Ask::Cancel { nonce } => self.cancel(nonce, now, happened),
+            Ask::Read { nonce } => self.read(nonce, now),
+            Ask::Redeem { nonce, session, user } => {
+                let known = self.challenges.iter().find(|challenge| challenge.nonce == nonce);
+                let good = known.is_some_and(|challenge| {
+                    let signs_in = matches!(challenge.door.purpose.as_str(), "login" | "signup");
+                    let fresh = now < challenge.ended + MINUTE;
+                    challenge.end == End::Approved { redeemed: false } && signs_in && fresh
+                });
+                if !good {
+                    return "receipt invalid".to_owned();
+                }
+                happened.push(Event::Redeemed { nonce });
+                self.sign_in(session, user, now, happened)
+            }
+            Ask::Register { nonce, session, user } => {
+                if !self.grants.iter().any(|(grant, _)| *grant == nonce) {
+                    return "grant invalid".to_owned();
+                }
+                if self.user.is_some() {
+                    return "account exists".to_owned();
+                }
+                happened.push(Event::Registered { nonce });
+                self.sign_in(session, user, now, happened)
+            }
+            Ask::Refresh { session, generation } => self.refresh(session, generation, now, happened),
+            Ask::Authenticate { session } => self.session_or(session, |_| "alive".to_owned()),
+            Ask::End { session } => {
+                if self.sessions.iter().any(|open| open.nonce == session) {
+                    happened.push(Event::Ended { session });
+                }
+                "done".to_owned()
+            }
+            Ask::Erase { session } => self.session_or(session, |_| {
+                happened.push(Event::Erased);
+                "done".to_owned()
+            }),
+            Ask::Unlock => {
+                if self.failures > 0 {
+                    happened.push(Event::Unlocked);
+                }
+                "done".to_owned()
+            }
+        }
+    }
+
+    fn session_or(&self, session: u64, answer: impl FnOnce(&Session) -> String) -> String {
+        let open = self.sessions.iter().find(|open| open.nonce == session);
+        open.map_or("session unknown".to_owned(), answer)
+    }
+
+    fn sign_in(&self, session: u64, user: u64, now: u64, happened: &mut Vec<Event>) -> String {
+        happened.push(Event::SignedIn { session, user, at: now });
+        let known = self.user.is_some();
+        format!("signed in {session} gen 0 user {} new {}", self.user.unwrap_or(user), !known)
+    }
+
+    /// When the next start may come for the cooldown's sake.
+    fn cooled(&self, policy: &Policy) -> u64 {
+        self.sends.last().filter(|last| !last.answered).map_or(0, |last| last.at + policy.cooldown_ms)
+    }
+
+    /// Window, day, address: how many are inside, and when enough of them will have left.
+    fn limits(&self, policy: &Policy, sender: Sender, now: u64) -> Option<String> {
+        let limit = |name: &str, most: usize, length: Millis, of: Option<u64>| {
+            let counts = |at: u64| {
+                let inside = |sent: &&Sent| sent.at + length > at && of.is_none_or(|address| address == sent.address);
+                self.sends.iter().filter(inside).count() >= most
+            };
+            let mut ends: Vec<u64> = self.sends.iter().map(|sent| sent.at + length).collect();
+            ends.sort_unstable();
+            counts(now).then(|| format!("{name} {}", ends.into_iter().find(|at| !counts(*at)).unwrap()))
+        };
+        let day = usize::from(policy.sends_per_day);
+        let share = usize::from(policy.sends_per_day_per_address);
+        limit("window", usize::from(policy.sends_max), policy.send_window_ms, None)
+            .or_else(|| limit("day", day, DAY, None))
+            .or_else(|| if sender.keyed { None } else { limit("address", share, DAY, Some(sender.address)) })
+    }
+
+    fn start(&self, nonce: u64, door: Door, sender: Sender, now: u64, happened: &mut Vec<Event>) -> String {
+        let policy = policy(door.dialect);
+        let cooled = self.cooled(&policy);
+        if now < cooled {
+            return format!("cooldown {cooled}");
+        }
+        if let Some(limit) = self.limits(&policy, sender, now) {
+            return limit;
+        }
+        happened.push(Event::Started { nonce, door, at: now });
+        happened.push(Event::Sent { nonce, address: sender.address, at: now });
+        "issued".to_owned()
+    }
+
+    fn resend(&self, nonce: u64, sender: Sender, now: u64, happened: &mut Vec<Event>) -> String {
+        let Some(challenge) = self.challenges.iter().find(|challenge| challenge.nonce == nonce) else {
+            return "unknown".to_owned();
+        };
+        if let Some(over) = challenge.over(now) {
+            return over.to_owned();
+        }
+        let policy = policy(challenge.door.dialect);
+        let (left, at) = (challenge.resends_left(&policy), self.resend_at(challenge, &policy));
+        if left == 0 || challenge.sends.len() >= 8 {
+            return format!("resends {}", challenge.until);
+        }
+        if now < at {
+            return format!("cooldown {at}");
+        }
+        if let Some(limit) = self.limits(&policy, sender, now) {
+            return limit;
+        }
+        happened.push(Event::Sent { nonce, address: sender.address, at: now });
+        "issued".to_owned()
+    }
+
+    fn resend_at(&self, challenge: &Challenge, policy: &Policy) -> u64 {
+        let counted: Vec<u64> = challenge.counted().collect();
+        let waits = &policy.resend_after_ms;
+        let wait = waits[counted.len().saturating_sub(1).min(waits.len() - 1)];
+        (counted.last().unwrap_or(&challenge.created) + wait).max(self.cooled(policy))
+    }
+
+    fn check(
+        &self,
+        challenge: &Challenge,
+        by_number: bool,
+        typed: Typed,
+        wanted: Wanted,
+        now: u64,
+        happened: &mut Vec<Event>,
+    ) -> String {
+        let (nonce, policy) = (challenge.nonce, policy(challenge.door.dialect));
+        if let Some(over) = challenge.over(now) {
+            return over.to_owned();
+        }
+        let signs_in = matches!(challenge.door.purpose.as_str(), "login" | "signup");
+        if matches!(wanted, Wanted::Session { .. }) && !signs_in {
+            return "not for sign-in".to_owned();
+        }
+        if by_number && self.failures >= 100 {
+            return "stopped".to_owned();
+        }
+        if by_number && now < self.delayed {
+            return format!("delayed {}", self.delayed);
+        }
+        let spent = if by_number { challenge.by_number } else { challenge.by_id };
+        if spent >= policy.attempts_max {
+            return "exhausted".to_owned();
+        }
+        if typed == Typed::Short {
+            return "format".to_owned();
+        }
+        happened.push(Event::Compared { nonce, by_number, right: typed == Typed::Right, at: now });
+        if typed == Typed::Wrong {
+            return format!("wrong {}", policy.attempts_max - spent - 1);
+        }
+        match wanted {
+            Wanted::Approval => format!("approved new {}", self.user.is_none()),
+            Wanted::Session { session, user } => {
+                happened.push(Event::Redeemed { nonce });
+                self.sign_in(session, user, now, happened)
+            }
+            Wanted::Grant { nonce: grant } => {
+                happened.push(Event::Redeemed { nonce });
+                happened.push(Event::Granted { nonce: grant, until: now + 10 * MINUTE });
+                format!("granted {}", now + 10 * MINUTE)
+            }
+        }
+    }
+
+    fn cancel(&self, nonce: u64, now: u64, happened: &mut Vec<Event>) -> String {
+        let Some(challenge) = self.challenges.iter().find(|challenge| challenge.nonce == nonce) else {
+            return "unknown".to_owned();
+        };
+        if challenge.end == End::Canceled {
+            return self.read(nonce, now);
+        }
+        if let Some(over) = challenge.over(now) {
+            return over.to_owned();
+        }
+        happened.push(Event::Canceled { nonce, at: now });
+        self.read(nonce, now).replace("Pending", "Canceled").replace("MaxAttemptsReached", "Canceled")
+    }
+
+    fn read(&self, nonce: u64, now: u64) -> String {
+        let Some(challenge) = self.challenges.iter().find(|challenge| challenge.nonce == nonce) else {
+            return "unknown".to_owned();
+        };
+        let policy = policy(challenge.door.dialect);
+        let tries = policy.attempts_max - challenge.by_id;
+        let status = match challenge.end {
+            End::Approved { .. } => "Approved",
+            End::Canceled | End::Superseded => "Canceled",
+            End::Failed => "Failed",
+            End::Open if now >= challenge.until => "Expired",
+            End::Open if tries == 0 => "MaxAttemptsReached",
+            End::Open => "Pending",
+        };
+        let (resends, at) = (challenge.resends_left(&policy), self.resend_at(challenge, &policy));
+        format!("{status} tries {tries} resends {resends} from {at}")
+    }
+
+    fn refresh(&self, session: u64, generation: u32, now: u64, happened: &mut Vec<Event>) -> String {
+        let user = self.user.unwrap_or_default();
+        self.session_or(session, |open| {
+            if generation == open.generation {
+                happened.push(Event::Refreshed { session, at: now });
+                format!("signed in {session} gen {} user {user} new false", generation + 1)
+            } else if generation + 1 == open.generation && now - open.rotated <= 10_000 {
+                format!("signed in {session} gen {} user {user} new false", open.generation)
+            } else {
+                happened.push(Event::Ended { session });
+                "refresh reused".to_owned()
+            }
+        })
+    }
+}
+
+impl Challenge {
+    /// Why it takes no code any more.
+    fn over(&self, now: u64) -> Option<&'static str> {
+        match self.end {
+            End::Approved { .. } => Some("already approved"),
+            End::Canceled | End::Superseded | End::Failed => Some("closed"),
+            End::Open => (now >= self.until).then_some("expired"),
+        }
+    }
+
+    /// Times of the sends that did not fail.
+    fn counted(&self) -> impl Iterator<Item = u64> {
+        self.sends.iter().filter(|(_, delivered)| *delivered != Delivered::Failed).map(|(at, _)| *at)
+    }
+
+    fn resends_left(&self, policy: &Policy) -> usize {
+        (policy.resend_after_ms.len() + 1).saturating_sub(self.counted().count().max(1))
+    }
+}

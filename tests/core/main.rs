@@ -1,0 +1,37 @@
+//! Tests of the pure core: what one number's record becomes, and never becomes.
+//!
+//! | File | What |
+//! |---|---|
+//! | `script` `world` `render` | scripts of one line a command with the outcome behind it, and what plays them |
+//! | `sends` `checks` `sessions` `moves` `clocks` `retries` | the rules, as scripts |
+//! | `codes` | derived codes, sealed ids, refresh tokens, what `Debug` shows |
+//! | `enumeration` | every sequence of a few commands |
+//! | `model` `answers` `properties` | random sequences against a naive model that keeps all history |
+//! | `snapshots` | golden bytes, damage, size |
+//!
+//! A script is written by typing the left side of each line and running with `UPDATE_EXPECT=1`; then it is read.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::or_fun_call,
+    reason = "a test may fail loudly, and names only what it is about"
+)]
+
+mod answers;
+mod checks;
+mod clocks;
+mod codes;
+mod enumeration;
+mod model;
+mod moves;
+mod properties;
+mod render;
+mod retries;
+mod script;
+mod sends;
+mod sessions;
+mod snapshots;
+mod world;

@@ -1,0 +1,352 @@
+//! Random sequences of commands and clock steps against the naive model, and what holds of every record reached.
+
+use otpd::record::{
+    Code, Command, Decision, Door, Label, MINUTE, OnMatch, Outcome, ProfilePatch, Record, Refusal, Request, Rules,
+    SECOND, SendLimit, SendResult, Sender, SignIn, Status, Target, UnixMillis, decide, snapshot,
+};
+use proptest::prelude::*;
+
+use super::{
+    model::{Ask, Model, Settled, Typed, Wanted},
+    script::other,
+    world::{T0, door, phone, policy, ring, sound, start},
+};
+
+/// One step before it has names: which command, three choices, which clock step.
+type Roll = (u8, u8, u8, u8, u8);
+
+/// A number, the model of it, and what the outside remembers.
+struct Pair {
+    keys: otpd::record::Keyring,
+    record: Record,
+    model: Model,
+    now: UnixMillis,
+    /// Challenges with their codes and doors.
+    issued: Vec<(u64, String, Door)>,
+    sessions: Vec<u64>,
+    grants: Vec<u64>,
+    users: u64,
+    draws: u64,
+    /// Somebody who guesses by number all the time and never gets it right.
+    guesser: bool,
+    /// What was done, to be read when it fails.
+    told: Vec<String>,
+}
+
+/// Often the door that hardly limits sends, so that there is something to check.
+const DOORS: [&str; 8] =
+    ["wide/login", "wide/login", "wide/login", "wide/login", "wide/signup", "four/login", "v1/login", "v1/reset"];
+
+impl Pair {
+    fn new(guesser: bool) -> Self {
+        Self {
+            guesser,
+            keys: ring(1, &[]),
+            record: Record::new(phone('A')),
+            model: Model::default(),
+            now: T0.plus(400 * 24 * 3_600 * SECOND),
+            issued: Vec::new(),
+            sessions: Vec::new(),
+            grants: Vec::new(),
+            users: 0,
+            draws: 0,
+            told: Vec::new(),
+        }
+    }
+
+    /// Mostly none or a short step around the lengths that the rules know; now and then far ahead, or back.
+    fn clock(&mut self, roll: u8) {
+        let near = [1, 999, 5_000, 9_999, 10_000, 10_001, 29_999, 30_000, 31_000, 60_000, 119_999, 120_000];
+        let far = [300_000, 301_000, 3_600_000, 43_200_000, 86_399_999, 86_400_000, 30 * 86_400_000];
+        let back = [1, 1_000, 30_000, 3_500_000, 3_600_000, 3_600_001, 10_000_000, 90_000_000];
+        self.now = match usize::from(roll) {
+            0..140 => self.now,
+            roll @ 140..233 => self.now.plus(near[roll % near.len()]),
+            roll @ 233..246 => self.now.plus(far[roll % far.len()]),
+            roll => self.now.minus(back[roll % back.len()]),
+        };
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.draws += 1;
+        self.draws
+    }
+
+    /// The newest most often, sometimes an older one, now and then one that never was.
+    fn pick(of: &[u64], choice: u8) -> u64 {
+        let back = if choice < 150 { 0 } else { usize::from(choice) % 13 };
+        let place = of.len().checked_sub(1 + back);
+        place.map_or(0, |place| of[place])
+    }
+
+    fn nonce(&self, choice: u8) -> u64 {
+        let nonces: Vec<u64> = self.issued.iter().map(|issued| issued.0).collect();
+        Self::pick(&nonces, choice)
+    }
+
+    fn session(&self, choice: u8) -> u64 {
+        Self::pick(&self.sessions, choice)
+    }
+
+    fn wanted(&mut self, choice: u8) -> Wanted {
+        match choice % 6 {
+            0..3 => Wanted::Approval,
+            3 | 4 => Wanted::Session { session: self.draw(), user: self.new_user() },
+            _ => {
+                let nonce = self.draw();
+                self.grants.push(nonce);
+                Wanted::Grant { nonce }
+            }
+        }
+    }
+
+    fn new_user(&mut self) -> u64 {
+        self.users += 1;
+        self.users
+    }
+
+    fn ask(&mut self, (kind, a, b, c, _): Roll) -> Ask {
+        let at = door(DOORS[usize::from(a) % DOORS.len()]);
+        let sender = Sender { address: u64::from(b % 3), keyed: b % 4 == 0 };
+        let typed =
+            [Typed::Wrong, Typed::Right, Typed::Wrong, Typed::Wrong, Typed::Right, Typed::Short][usize::from(b) % 6];
+        if self.guesser && kind >= 96 {
+            let typed = if b.is_multiple_of(16) { Typed::Short } else { Typed::Wrong };
+            return Ask::CheckByNumber { door: at, typed, wanted: Wanted::Approval };
+        }
+        match kind % 32 {
+            0..5 => Ask::Start { nonce: self.draw(), door: at, sender },
+            5..7 => Ask::Resend { nonce: self.nonce(a), sender },
+            7..9 => {
+                let result = [Settled::Accepted, Settled::Failed, Settled::Dead, Settled::Unknown][usize::from(b) % 4];
+                Ask::Settle { nonce: self.nonce(a), send: usize::from(c % 3), result }
+            }
+            9..14 => Ask::CheckById { nonce: self.nonce(a), typed, wanted: self.wanted(c) },
+            14..21 => Ask::CheckByNumber { door: at, typed, wanted: self.wanted(c) },
+            21 if c.is_multiple_of(2) => Ask::Cancel { nonce: self.nonce(a) },
+            21 | 22 => Ask::Read { nonce: self.nonce(a) },
+            23..25 => Ask::Redeem { nonce: self.nonce(a / 2), session: self.draw(), user: self.new_user() },
+            25 => {
+                let nonce = Self::pick(&self.grants, a / 2);
+                Ask::Register { nonce, session: self.draw(), user: self.new_user() }
+            }
+            26..29 => Ask::Refresh { session: self.session(a / 2), generation: u32::from(b % 3) },
+            29 => Ask::Authenticate { session: self.session(a) },
+            30 if c.is_multiple_of(4) => Ask::Erase { session: self.session(a / 2) },
+            30 => Ask::End { session: self.session(a) },
+            _ if c.is_multiple_of(4) => Ask::Unlock,
+            _ => Ask::Authenticate { session: self.session(a) },
+        }
+    }
+
+    /// The same in the record's words, and whose figures count.
+    fn command(&self, ask: Ask) -> (Command, Label) {
+        let issued = |nonce: u64| self.issued.iter().find(|issued| issued.0 == nonce);
+        let of = |nonce: u64| issued(nonce).map_or(Label::of("v1"), |issued| issued.2.dialect);
+        let sign_in = |session, user_id| SignIn { session, user_id, client: Label::of("otpd") };
+        let check = |target, against: Option<&(u64, String, Door)>, typed, wanted| {
+            let right = against.map_or("000000", |issued| issued.1.as_str());
+            let typed = match typed {
+                Typed::Right => right.to_owned(),
+                Typed::Wrong => other(right),
+                Typed::Short => right[1..].to_owned(),
+            };
+            let on_match = match wanted {
+                Wanted::Approval => OnMatch::Approve,
+                Wanted::Session { session, user } => OnMatch::SignIn(sign_in(session, user)),
+                Wanted::Grant { nonce } => OnMatch::Grant { nonce, life_ms: 10 * MINUTE },
+            };
+            Command::Check { target, code: Code::from_digits(&typed).unwrap(), on_match, session: None }
+        };
+        match ask {
+            Ask::Start { nonce, door, sender } => {
+                let mut start = start(nonce, door);
+                start.sender = sender;
+                (Command::Start(Box::new(start)), door.dialect)
+            }
+            Ask::Resend { nonce, sender } => (Command::Resend { nonce, sender, chosen: None }, of(nonce)),
+            Ask::Settle { nonce, send, result } => {
+                let result = match result {
+                    Settled::Accepted => SendResult::Accepted,
+                    Settled::Failed => SendResult::Failed { number_at_fault: false },
+                    Settled::Dead => SendResult::Failed { number_at_fault: true },
+                    Settled::Unknown => SendResult::Unknown,
+                };
+                let delivery = u8::try_from(send).unwrap();
+                (Command::Settle { nonce, delivery, route: Label::of("console"), result }, of(nonce))
+            }
+            Ask::CheckById { nonce, typed, wanted } => {
+                (check(Target::Id(nonce), issued(nonce), typed, wanted), of(nonce))
+            }
+            Ask::CheckByNumber { door, typed, wanted } => {
+                let meant = self.meant(door);
+                (check(Target::Newest(door), meant.and_then(issued), typed, wanted), door.dialect)
+            }
+            Ask::Cancel { nonce } => (Command::Cancel { nonce }, of(nonce)),
+            Ask::Read { nonce } => (Command::Read { nonce }, of(nonce)),
+            Ask::Redeem { nonce, session, user } => {
+                (Command::Redeem { nonce, sign_in: sign_in(session, user) }, Label::of("v1"))
+            }
+            Ask::Register { nonce, session, user } => {
+                let (profile, sign_in) = (ProfilePatch::default(), sign_in(session, user));
+                (Command::Register { nonce, profile, sign_in }, Label::of("v1"))
+            }
+            Ask::Refresh { session, generation } => {
+                (Command::Refresh { session, generation, rotate: true }, Label::of("v1"))
+            }
+            Ask::Authenticate { session } => (Command::Authenticate { session }, Label::of("v1")),
+            Ask::End { session } => (Command::EndSession { by: None, session }, Label::of("v1")),
+            Ask::Erase { session } => (Command::Erase { session }, Label::of("v1")),
+            Ask::Unlock => (Command::Unlock, Label::of("v1")),
+        }
+    }
+
+    /// Which challenge a check by number is against: the newest of the door that was not taken back.
+    fn meant(&self, at: Door) -> Option<u64> {
+        let of_door = self.issued.iter().rev().filter(|issued| issued.2 == at);
+        let stands = |nonce: u64| {
+            let rules = policy(at.dialect);
+            let read = Request::from(Command::Read { nonce });
+            let decision = decide(Rules { policy: &rules, keys: &self.keys }, &self.record, &read, self.now);
+            matches!(decision.outcome, Outcome::Verification(view)
+                if !matches!(view.status, Status::Canceled | Status::Failed))
+        };
+        of_door.map(|issued| issued.0).find(|nonce| stands(*nonce))
+    }
+
+    fn step(&mut self, roll: Roll) -> Result<(), TestCaseError> {
+        self.clock(roll.4);
+        let ask = self.ask(roll);
+        let (command, dialect) = self.command(ask);
+        let policy = policy(dialect);
+        let request = Request::from(command);
+        let decision = decide(Rules { policy: &policy, keys: &self.keys }, &self.record, &request, self.now);
+        sound(&policy, &self.record, &request, &decision, self.now);
+        let (expected, written) = self.model.answer(ask, self.now.0);
+        let got = (words(&decision), decision.next.is_some());
+        self.told.push(format!("t{} {ask:?} → {} {}", self.now.0, got.0, got.1));
+        prop_assert_eq!(&got, &(expected, written), "\n{}", self.told.join("\n"));
+        if let (Some(draft), Command::Start(start)) = (&decision.draft, &request.command) {
+            self.issued.push((draft.nonce, draft.code.reveal().to_owned(), start.door));
+        }
+        if let Outcome::SignedIn(signed_in) = &decision.outcome {
+            self.sessions.retain(|session| *session != signed_in.session);
+            self.sessions.push(signed_in.session);
+        }
+        if let Some(next) = decision.next {
+            self.record = next;
+        }
+        Ok(())
+    }
+}
+
+/// The outcome in the model's words.
+fn words(decision: &Decision) -> String {
+    match &decision.outcome {
+        Outcome::Issued(_) => "issued".to_owned(),
+        Outcome::Approved { is_new_user, .. } => format!("approved new {is_new_user}"),
+        Outcome::Verification(view) => {
+            let (status, tries, resends) = (view.status, view.attempts_remaining, view.resends_remaining);
+            format!("{status:?} tries {tries} resends {resends} from {}", view.resend_at.0)
+        }
+        Outcome::SignedIn(signed_in) => {
+            let (session, generation) = (signed_in.session, signed_in.generation);
+            format!("signed in {session} gen {generation} user {} new {}", signed_in.user_id, signed_in.is_new_user)
+        }
+        Outcome::Granted { expires_at, .. } => format!("granted {}", expires_at.0),
+        Outcome::Authenticated { .. } => "alive".to_owned(),
+        Outcome::Done => "done".to_owned(),
+        Outcome::Refused(refusal) => refused(refusal),
+        other @ (Outcome::Exported(_) | Outcome::Claimed { .. } | Outcome::Released(_)) => format!("{other:?}"),
+    }
+}
+
+fn refused(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::SendLimited { limit, retry_at } => {
+            let limit = match limit {
+                SendLimit::Cooldown => "cooldown",
+                SendLimit::Window => "window",
+                SendLimit::Day => "day",
+                SendLimit::Address => "address",
+                SendLimit::Resends => "resends",
+            };
+            format!("{limit} {}", retry_at.0)
+        }
+        Refusal::WrongCode { attempts_remaining, .. } => format!("wrong {attempts_remaining}"),
+        Refusal::GuessDelayed { until } => format!("delayed {}", until.0),
+        Refusal::GuessStopped { .. } => "stopped".to_owned(),
+        Refusal::AttemptsExhausted { .. } => "exhausted".to_owned(),
+        Refusal::UnknownChallenge => "unknown".to_owned(),
+        Refusal::NothingPending => "nothing pending".to_owned(),
+        Refusal::CodeFormat => "format".to_owned(),
+        Refusal::Expired => "expired".to_owned(),
+        Refusal::Closed => "closed".to_owned(),
+        Refusal::AlreadyApproved => "already approved".to_owned(),
+        Refusal::NotForSignIn => "not for sign-in".to_owned(),
+        Refusal::ReceiptInvalid => "receipt invalid".to_owned(),
+        Refusal::GrantInvalid => "grant invalid".to_owned(),
+        Refusal::AccountExists => "account exists".to_owned(),
+        Refusal::SessionUnknown => "session unknown".to_owned(),
+        Refusal::RefreshReused => "refresh reused".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A record as text without its version, which alone may tell a remembered record from a fresh one.
+fn but_for_version(record: Option<&Record>) -> Option<String> {
+    let text = format!("{:?}", record?);
+    let (head, rest) = text.split_once("version: ")?;
+    Some(format!("{head}{}", rest.split_once(',')?.1))
+}
+
+/// The definition of `forget_at`: from then on the record answers everything as a fresh one does.
+fn forgotten_is_fresh(pair: &mut Pair) -> Result<(), TestCaseError> {
+    let Some(forget_at) = pair.record.forget_at() else {
+        prop_assert!(pair.record.account().is_some());
+        return Ok(());
+    };
+    let fresh = Record::new(pair.record.phone());
+    pair.now = forget_at;
+    for kind in 0..32 {
+        for choice in 0..4 {
+            let ask = pair.ask((kind, choice * 50, choice, choice, 0));
+            let (command, dialect) = pair.command(ask);
+            let (policy, request) = (policy(dialect), Request::from(command));
+            let rules = Rules { policy: &policy, keys: &pair.keys };
+            let remembered = decide(rules, &pair.record, &request, forget_at);
+            let forgotten = decide(rules, &fresh, &request, forget_at);
+            prop_assert_eq!(&remembered.outcome, &forgotten.outcome, "{:?}", ask);
+            prop_assert_eq!(remembered.quota, forgotten.quota);
+            prop_assert_eq!(but_for_version(remembered.next.as_ref()), but_for_version(forgotten.next.as_ref()));
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Every answer, every retry time and every write is what the whole history says (I1–I9, security 8–20, 62–64).
+    #[test]
+    fn the_record_answers_as_its_history_does(
+        rolls in prop::collection::vec(any::<Roll>(), 1..120),
+        guesser in any::<bool>(),
+    ) {
+        let mut pair = Pair::new(guesser);
+        for roll in rolls {
+            pair.step(roll)?;
+        }
+        forgotten_is_fresh(&mut pair)?;
+    }
+
+    /// DESIGN 2: bytes that are no snapshot are refused, whatever they are; nothing panics.
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), schema in any::<bool>()) {
+        let mut bytes = bytes;
+        if let Some(first) = bytes.first_mut().filter(|_| schema) {
+            *first = snapshot::SCHEMA;
+        }
+        prop_assert!(snapshot::decode(phone('A'), &bytes).is_err());
+    }
+}

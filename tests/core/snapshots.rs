@@ -1,0 +1,289 @@
+//! The bytes of a record: golden, damaged, misplaced, and never more than their bound.
+
+use expect_test::expect_file;
+use otpd::record::{
+    Account, CHALLENGE_SENDS_MAX, Code, Command, Decision, IdempotencyKey, Label, MINUTE, MessageFacts, OnMatch,
+    Outcome, PROFILE_BYTES_MAX, Policy, Profile, ProfilePatch, Record, Request, Rules, SECOND, SENDS_MAX, SESSIONS_MAX,
+    SendResult, Sender, SessionRef, SignIn, Target, UnixMillis, decide,
+    invariants::RECORD_BYTES_MAX,
+    snapshot::{self, HEADER_LEN, Header, SCHEMA, Unreadable},
+};
+
+use super::{
+    script::login,
+    world::{T0, door, phone, policy, ring, sound, start},
+};
+
+/// A record and its clock, for building.
+struct Built {
+    record: Record,
+    now: UnixMillis,
+    policy: Policy,
+}
+
+impl Built {
+    fn new(policy: Policy) -> Self {
+        Self { record: Record::new(phone('A')), now: T0, policy }
+    }
+
+    fn decide(&mut self, command: Command, key: Option<u8>) -> Decision {
+        let idempotency = key.map(|key| IdempotencyKey { key: [key; 16], body: [255 - key; 16] });
+        let request = Request { command, idempotency };
+        let keys = ring(1, &[]);
+        let decision = decide(Rules { policy: &self.policy, keys: &keys }, &self.record, &request, self.now);
+        sound(&self.policy, &self.record, &request, &decision, self.now);
+        if let Some(next) = &decision.next {
+            self.record = next.clone();
+        }
+        decision
+    }
+
+    /// Checks a challenge with its own code.
+    fn pass(&mut self, sent: &Decision, on_match: OnMatch, session: Option<SessionRef>) -> Outcome {
+        let draft = sent.draft.as_ref().unwrap();
+        let (target, code) = (Target::Id(draft.nonce), draft.code.clone());
+        self.decide(Command::Check { target, code, on_match, session }, None).outcome
+    }
+}
+
+fn sign_in(session: u64) -> SignIn {
+    SignIn { session, user_id: 7_000, client: Label::of("otpd") }
+}
+
+/// Something of everything a record can hold at once, in every state it can be in.
+fn rich() -> Record {
+    let mut built = Built::new(policy(Label::of("wide")));
+    let begin = |nonce: u64, at: &str| start(nonce, door(at));
+    let mut first = begin(0x0102_0304_0506_0708, "v1/login");
+    first.facts = MessageFacts {
+        locale: Some("fa-IR".to_owned()),
+        origin: Some("example.com".to_owned()),
+        app_hash: Some("FA+9qCX9VSu".to_owned()),
+    };
+    first.metadata = vec![("order".to_owned(), "1042".to_owned())];
+    let sent = built.decide(Command::Start(Box::new(first)), Some(1));
+    let route = Label::of("kavenegar");
+    let settle = |nonce, delivery, result| Command::Settle { nonce, delivery, route, result };
+    built.decide(settle(0x0102_0304_0506_0708, 0, SendResult::Accepted), None);
+    built.now = T0.plus(SECOND);
+    built.pass(&sent, OnMatch::SignIn(sign_in(11)), None);
+    built.decide(Command::Refresh { session: 11, generation: 0, rotate: true }, Some(2));
+    let profile = ProfilePatch {
+        name: Some(Some("آدا لاولیس".to_owned())),
+        email: Some(Some("ada@example.com".to_owned())),
+        ..ProfilePatch::default()
+    };
+    built.decide(Command::UpdateProfile { session: 11, patch: Box::new(profile) }, None);
+    built.now = T0.plus(MINUTE);
+    let approved = built.decide(Command::Start(Box::new(begin(2, "wide/reset"))), None);
+    built.pass(&approved, OnMatch::Approve, None);
+    let granted = built.decide(Command::Start(Box::new(begin(3, "wide/signup"))), None);
+    built.pass(&granted, OnMatch::Grant { nonce: 31, life_ms: 10 * MINUTE }, None);
+    let mut chosen = begin(4, "four/login");
+    chosen.chosen = Code::from_digits("0042");
+    chosen.sender = Sender { address: 2, keyed: true };
+    built.decide(Command::Start(Box::new(chosen)), None);
+    built.decide(settle(4, 0, SendResult::Unknown), None);
+    built.decide(Command::Start(Box::new(begin(5, "v1/login"))), None);
+    built.decide(settle(5, 0, SendResult::Failed { number_at_fault: true }), None);
+    built.decide(Command::Start(Box::new(begin(6, "v1/login"))), None);
+    built.decide(Command::Cancel { nonce: 6 }, None);
+    let mut bound = begin(7, "v1/phone_change");
+    bound.bound_to = Some(SessionRef { phone: phone('B'), nonce: 99 });
+    built.decide(Command::Start(Box::new(bound)), None);
+    built.now = T0.plus(MINUTE + SECOND);
+    built.policy.supersedes = true;
+    built.decide(Command::Start(Box::new(begin(8, "four/login"))), None);
+    let wrong = Code::from_digits("000001").unwrap();
+    let (target, on_match) = (Target::Newest(door("four/login")), OnMatch::Approve);
+    built.decide(Command::Check { target, code: wrong, on_match, session: None }, None);
+    built.record
+}
+
+/// Golden bytes of schema 1: they are what we write, and they are read for as long as the schema is known.
+#[test]
+fn golden_bytes() {
+    let record = rich();
+    let bytes = snapshot::encode(&record);
+    let lines = bytes.chunks(32).map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n");
+    let golden = expect_file!["../golden/snapshot_v1.hex"];
+    golden.assert_eq(&lines.collect::<String>());
+    let text: String = golden.data().split_whitespace().collect();
+    let read: Vec<u8> =
+        (0..text.len()).step_by(2).map(|place| u8::from_str_radix(&text[place..place + 2], 16).unwrap()).collect();
+    assert_eq!(snapshot::decode(phone('A'), &read), Ok(record));
+}
+
+/// Security 58: no code, nor anything that one could search for it without the key, is in the bytes.
+#[test]
+fn no_code_is_at_rest() {
+    let mut built = Built::new(policy(Label::of("wide")));
+    for nonce in 1..=10 {
+        let mut start = start(nonce, login());
+        (start.digits, start.chosen) = (Some(8), (nonce % 2 == 0).then(|| Code::from_digits("90817263").unwrap()));
+        let sent = built.decide(Command::Start(Box::new(start)), None).draft.unwrap().code.reveal().to_owned();
+        let bytes = snapshot::encode(&built.record);
+        let number = sent.parse::<u64>().unwrap();
+        let (big, little) = (number.to_be_bytes(), number.to_le_bytes());
+        for form in [sent.as_bytes(), &big[4..], &little[..4]] {
+            assert!(!bytes.windows(form.len()).any(|window| window == form));
+        }
+    }
+}
+
+/// The header alone tells a store what it needs.
+#[test]
+fn the_header_stands_alone() {
+    let record = rich();
+    let bytes = snapshot::encode(&record);
+    let header = Header::peek(&bytes[..HEADER_LEN]).unwrap();
+    assert_eq!((header.schema, header.forget_at), (SCHEMA, None));
+    assert_eq!(Some(header.version), record.expected_version());
+    assert_eq!(header.to_bytes(), bytes[..HEADER_LEN]);
+    assert_eq!(Header::peek(&bytes[..HEADER_LEN - 1]), None);
+    let fresh = Record::new(phone('B'));
+    let header = Header::peek(&snapshot::encode(&fresh)).unwrap();
+    assert_eq!((header.version, header.forget_at), (0, fresh.forget_at()));
+}
+
+/// An unknown schema is refused with a clear error; a body of another number or version too.
+#[test]
+fn strangers_are_refused() {
+    let bytes = snapshot::encode(&rich());
+    let own = phone('A');
+    for schema in [0, SCHEMA + 1, 255] {
+        let mut other = bytes.clone();
+        other[0] = schema;
+        let error = snapshot::decode(own, &other).unwrap_err();
+        assert_eq!(error, Unreadable::Schema(schema));
+        assert_eq!(error.to_string(), format!("snapshot has schema {schema}, and this otpd reads up to {SCHEMA}"));
+    }
+    assert_eq!(snapshot::decode(phone('B'), &bytes), Err(Unreadable::Misplaced));
+    let mut other = bytes.clone();
+    other[8] ^= 1;
+    assert_eq!(snapshot::decode(own, &other), Err(Unreadable::Misplaced));
+    assert_eq!(snapshot::decode(own, &[bytes.as_slice(), &[0]].concat()), Err(Unreadable::Damaged));
+    assert_eq!(snapshot::decode(own, &[]), Err(Unreadable::Damaged));
+}
+
+/// Cut at any length it is refused; with any byte changed it is refused or read, and nothing panics.
+#[test]
+fn damage_is_refused() {
+    let bytes = snapshot::encode(&rich());
+    for length in 0..bytes.len() {
+        assert_eq!(snapshot::decode(phone('A'), &bytes[..length]), Err(Unreadable::Damaged), "{length} bytes");
+    }
+    for place in 0..bytes.len() {
+        for change in [1, 0x80, 0xff] {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= change;
+            if let Ok(read) = snapshot::decode(phone('A'), &damaged) {
+                assert_eq!(read.phone(), phone('A'));
+            }
+        }
+    }
+}
+
+/// A length that claims more than a record can have is refused before it is believed.
+#[test]
+fn huge_lengths_are_refused() {
+    let fresh = snapshot::encode(&Record::new(phone('A')));
+    for place in HEADER_LEN..fresh.len() {
+        for claim in [[0xfd; 9], [0xfc; 9], [0xfb; 9]] {
+            let claimed = [&fresh[..place], &claim, &[0x7f; 64], &fresh[place..]].concat();
+            assert!(snapshot::decode(phone('A'), &claimed).is_err());
+        }
+    }
+}
+
+/// A text of so many bytes, as wide as letters come.
+fn text(bytes: usize) -> String {
+    "𓀀".repeat(bytes / 4) + &"x".repeat(bytes % 4)
+}
+
+fn longest(head: &str, number: u64) -> Label {
+    Label::new(&format!("{head}{}{number:02}", "z".repeat(24 - head.len() - 2))).unwrap()
+}
+
+/// DESIGN 2: filled to every limit with the longest texts, a record stays under 8 KiB at every step, can be read
+/// back, and has lost nothing that anyone was promised for good.
+#[test]
+fn the_fullest_record_fits() {
+    let mut policy = policy(Label::of("wide"));
+    policy.attempts_max = 100;
+    let mut built = Built::new(policy);
+    built.now = T0.plus(u64::from(u32::MAX));
+    let longest_door =
+        |number| otpd::record::Door { dialect: longest("dialect", number), purpose: longest("purpose", number) };
+    let client = longest("client", 0);
+    let begin = |nonce: u64| {
+        let mut start = start(u64::MAX - nonce, longest_door(nonce % 100));
+        start.channel = longest("channel", 0);
+        start.sender = Sender { address: u64::MAX - nonce, keyed: true };
+        start.facts = MessageFacts { locale: Some(text(35)), origin: Some(text(253)), app_hash: Some(text(11)) };
+        start.metadata = (0..16).map(|note| (format!("note{note:02}"), text(26))).collect();
+        start.bound_to = None;
+        start
+    };
+    let route = longest("route", 0);
+    // Sessions and a profile: an account first, by the doors that may sign in.
+    for session in 0..SESSIONS_MAX as u64 {
+        let mut start = begin(session);
+        start.door.purpose = Label::of("login");
+        let sent = built.decide(Command::Start(Box::new(start)), None);
+        built.pass(&sent, OnMatch::SignIn(SignIn { session: u64::MAX - session, user_id: u64::MAX, client }), None);
+        for generation in 0..3 {
+            built.decide(Command::Refresh { session: u64::MAX - session, generation, rotate: true }, None);
+        }
+    }
+    let half = Some(Some(text(PROFILE_BYTES_MAX / 2)));
+    let patch = ProfilePatch { name: half.clone(), bio: half, ..ProfilePatch::default() };
+    built.decide(Command::UpdateProfile { session: u64::MAX, patch: Box::new(patch) }, None);
+    let account = built.record.account().unwrap().clone();
+    assert_eq!(account.profile.name.as_ref().map(String::len), Some(PROFILE_BYTES_MAX / 2));
+    // Grants, then live challenges with as many sends as the day allows, each with a kept answer.
+    for nonce in 20..24 {
+        let sent = built.decide(Command::Start(Box::new(begin(nonce))), None);
+        built.pass(&sent, OnMatch::Grant { nonce, life_ms: 10 * MINUTE }, None);
+    }
+    let mut issued = Vec::new();
+    for nonce in 30..40 {
+        issued.push(built.decide(Command::Start(Box::new(begin(nonce))), u8::try_from(nonce).ok()));
+        for resend in 1..CHALLENGE_SENDS_MAX {
+            let (nonce, sender) = (u64::MAX - nonce, Sender { address: u64::MAX, keyed: true });
+            let delivery = u8::try_from(resend - 1).unwrap();
+            built.decide(Command::Settle { nonce, delivery, route, result: SendResult::Unknown }, None);
+            built.decide(
+                Command::Resend { nonce, sender, chosen: None },
+                u8::try_from(100 + resend * 10 + issued.len()).ok(),
+            );
+        }
+    }
+    assert!(snapshot::encode(&built.record).len() > RECORD_BYTES_MAX * 9 / 10, "the test does not fill the record");
+    // Nothing that was promised for good is lost, and what was asked for last is still good.
+    let export = built.decide(Command::Export { session: u64::MAX }, None).outcome;
+    let Outcome::Exported(export) = export else { panic!("{export:?}") };
+    assert_eq!((export.account, export.sessions.len()), (account, SESSIONS_MAX));
+    assert_eq!(export.sends.len(), SENDS_MAX);
+    let last = issued.iter().rev().find(|sent| sent.draft.is_some()).unwrap();
+    assert!(matches!(built.pass(last, OnMatch::Approve, None), Outcome::Approved { .. }));
+}
+
+/// The most that cannot be let go fits by itself: account, sessions, grants, sends, and sixteen plain answers.
+#[test]
+fn an_account_on_its_way_fits() {
+    let mut built = Built::new(policy(Label::of("wide")));
+    let profile = Profile { bio: Some(text(PROFILE_BYTES_MAX)), ..Profile::default() };
+    let account =
+        Account { user_id: u64::MAX, created_at: built.now, updated_at: built.now, verified_at: built.now, profile };
+    let mut bound = start(1, door("v1/phone_change"));
+    bound.bound_to = Some(SessionRef { phone: phone('B'), nonce: 5 });
+    let sent = built.decide(Command::Start(Box::new(bound)), None);
+    built.pass(&sent, OnMatch::Approve, Some(SessionRef { phone: phone('B'), nonce: 5 }));
+    let adopt =
+        Command::Adopt { from: phone('B'), session: 5, account: Box::new(account.clone()), sign_in: Some(sign_in(77)) };
+    assert!(matches!(built.decide(adopt, None).outcome, Outcome::SignedIn(_)));
+    let released = built.decide(Command::Release { to: phone('C'), session: 77 }, None).outcome;
+    let Outcome::Released(released) = released else { panic!("{released:?}") };
+    assert_eq!(released.profile, account.profile);
+}
