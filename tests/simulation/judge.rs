@@ -5,7 +5,7 @@
 
 use otpd::{
     phone::{Fault, Reply},
-    record::{Command, DAY, Door, Outcome, Policy, Refusal, Target},
+    record::{Command, DAY, Door, Outcome, PHONE_CHANGE, Policy, Refusal, Target},
 };
 
 use super::{
@@ -144,6 +144,9 @@ impl Case<'_> {
         let twice = key.nonces.iter().filter(used).count() > 1 && !gone;
         rule(!twice, "a key was used twice").map_err(|rule| format!("{rule}: {key:?}"))?;
         let Some((kept, _)) = key.kept.as_ref().filter(|_| !gone) else { return Ok(()) };
+        if matches!((kept, &reply.outcome), (Outcome::Claimed { .. }, Outcome::Refused(_))) {
+            return Ok(()); // a claim's answer becomes the session that came of it, and goes with that
+        }
         if self.op.other_body {
             return rule(mismatch, "a key was taken with another body");
         }
@@ -253,6 +256,7 @@ impl Case<'_> {
 fn writes_nothing(command: &Command, outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Refused(Refusal::WrongCode { .. } | Refusal::RefreshReused) => false,
+        Outcome::Refused(Refusal::NothingToMove) => !matches!(command, Command::Release { .. }),
         Outcome::Refused(Refusal::AccountExists) => !matches!(command, Command::Check { .. }),
         Outcome::Refused(_) | Outcome::Exported(_) => true,
         Outcome::Authenticated { .. } => matches!(command, Command::Authenticate { .. }),
@@ -284,6 +288,8 @@ fn same_answer(kept: &Outcome, found: &Outcome) -> bool {
             (kept.nonce, at) == (found.nonce, again)
         }
         (Outcome::Claimed { view: kept, .. }, Outcome::Claimed { view: found, .. }) => kept.nonce == found.nonce,
+        // Once the account has arrived, the answer is the session that was opened with it.
+        (Outcome::Claimed { .. }, Outcome::SignedIn(session)) => session.door.purpose == PHONE_CHANGE,
         (kept, found) => kept == found,
     }
 }

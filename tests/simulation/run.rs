@@ -130,6 +130,11 @@ impl Sim {
 
     /// Asks all at once and judges the answers as they come; a crash may cut some off.
     pub(crate) async fn burst(&mut self, mut ops: Vec<Op>, mut crash: Option<(u64, usize)>) -> Result<(), String> {
+        {
+            // Longer than any burst lasts.
+            let mut ledger = self.world.ledger();
+            ledger.clock_peak = ledger.clock_peak.max(self.world.latest_ms() + MUDDY_MS);
+        }
         self.announce(&mut ops);
         let mut touched: Vec<PhoneNumber> = ops.iter().map(|op| self.people[op.who].phone).collect();
         let mut flying: FuturesUnordered<_> = ops.into_iter().map(|op| self.fly(op)).collect();
@@ -288,6 +293,7 @@ impl Sim {
     /// Heals everything, brings every phone change to its end, and asks after everything that was promised.
     async fn finish(&mut self) -> Result<(), String> {
         self.calm();
+        self.world.ledger().clock_peak = self.world.latest_ms() + 2 * otpd::record::MINUTE;
         sleep(Duration::from_mins(2)).await;
         self.chores.clear();
         for _ in 0..100 {

@@ -97,7 +97,10 @@ pub(super) fn unlock(before: &Record, after: &mut Record) -> Step {
     Step { changed: locked, ..Step::unchanged(Outcome::Done) }
 }
 
-pub(super) fn release(after: &mut Record, to: PhoneNumber, session: u64) -> Step {
+/// Without the session there is nothing to move, and whoever hears so drops the claim of the new number: so it has to
+/// stay true. A session that is over by the clock alone is still in `before`; its end is written down, or with a clock
+/// that is set back the account could leave for a number that does not wait for it any more.
+pub(super) fn release(before: &Record, after: &mut Record, to: PhoneNumber, session: u64) -> Step {
     if let Some(parcel) = &after.parcel {
         let same = parcel.to == to && parcel.session == session;
         return match after.unfinished_move().filter(|_| !same) {
@@ -106,7 +109,8 @@ pub(super) fn release(after: &mut Record, to: PhoneNumber, session: u64) -> Step
         };
     }
     if after.session(session).is_none() {
-        return Step::refused(Refusal::NothingToMove);
+        let changed = before.session(session).is_some();
+        return Step { changed, ..Step::refused(Refusal::NothingToMove) };
     }
     let Some(account) = after.account.take() else { return Step::refused(Refusal::NothingToMove) };
     depart(after);

@@ -111,7 +111,7 @@ fn apply(rules: Rules<'_>, before: &Record, after: &mut Record, command: &Comman
         Command::UpdateProfile { session, patch } => account::update(after, *session, patch, now),
         Command::Erase { session } => account::erase(after, *session),
         Command::Unlock => account::unlock(before, after),
-        Command::Release { to, session } => account::release(after, *to, *session),
+        Command::Release { to, session } => account::release(before, after, *to, *session),
         Command::Adopt { from, session, account, sign_in } => {
             let claim = Claim { from: *from, session: *session };
             account::adopt(rules, after, claim, account, *sign_in, now)
