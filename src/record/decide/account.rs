@@ -89,13 +89,18 @@ fn void_receipt(challenge: &mut Challenge) {
     }
 }
 
-pub(super) fn unlock(after: &mut Record) -> Step {
-    let locked = after.guesses.failures() > 0;
+/// Failures that are over by the clock alone are still in `before`: their end is written down, or they would come back
+/// with a clock that is set back.
+pub(super) fn unlock(before: &Record, after: &mut Record) -> Step {
+    let locked = before.guesses.failures() > 0;
     after.guesses.clear();
     Step { changed: locked, ..Step::unchanged(Outcome::Done) }
 }
 
-pub(super) fn release(after: &mut Record, to: PhoneNumber, session: u64) -> Step {
+/// Without the session there is nothing to move, and whoever hears so drops the claim of the new number: so it has to
+/// stay true. A session that is over by the clock alone is still in `before`; its end is written down, or with a clock
+/// that is set back the account could leave for a number that does not wait for it any more.
+pub(super) fn release(before: &Record, after: &mut Record, to: PhoneNumber, session: u64) -> Step {
     if let Some(parcel) = &after.parcel {
         let same = parcel.to == to && parcel.session == session;
         return match after.unfinished_move().filter(|_| !same) {
@@ -104,7 +109,8 @@ pub(super) fn release(after: &mut Record, to: PhoneNumber, session: u64) -> Step
         };
     }
     if after.session(session).is_none() {
-        return Step::refused(Refusal::NothingToMove);
+        let changed = before.session(session).is_some();
+        return Step { changed, ..Step::refused(Refusal::NothingToMove) };
     }
     let Some(account) = after.account.take() else { return Step::refused(Refusal::NothingToMove) };
     depart(after);

@@ -63,7 +63,7 @@ pub fn decide(rules: Rules<'_>, record: &Record, request: &Request, now: UnixMil
     let lapsed = record.lapsed(now);
     let recalled = request.idempotency.and_then(|key| recall(rules, &mut after, key, &request.command, now));
     let step = recalled.unwrap_or_else(|| {
-        let step = apply(rules, &mut after, &request.command, now);
+        let step = apply(rules, record, &mut after, &request.command, now);
         keep(&mut after, request.idempotency, &step, now);
         step
     });
@@ -85,7 +85,7 @@ pub fn decide(rules: Rules<'_>, record: &Record, request: &Request, now: UnixMil
     decision
 }
 
-fn apply(rules: Rules<'_>, after: &mut Record, command: &Command, now: UnixMillis) -> Step {
+fn apply(rules: Rules<'_>, before: &Record, after: &mut Record, command: &Command, now: UnixMillis) -> Step {
     match command {
         Command::Start(start) => send::start(rules, after, start, now),
         Command::Resend { nonce, sender, chosen } => send::resend(rules, after, *nonce, *sender, chosen.as_ref(), now),
@@ -106,12 +106,12 @@ fn apply(rules: Rules<'_>, after: &mut Record, command: &Command, now: UnixMilli
             session::refresh(rules, after, *session, *generation, *rotate, now)
         }
         Command::Authenticate { session } => session::authenticate(after, *session),
-        Command::EndSession { by, session } => session::end(after, *by, *session),
+        Command::EndSession { by, session } => session::end(before, after, *by, *session),
         Command::Export { session } => account::export(rules, after, *session, now),
         Command::UpdateProfile { session, patch } => account::update(after, *session, patch, now),
         Command::Erase { session } => account::erase(after, *session),
-        Command::Unlock => account::unlock(after),
-        Command::Release { to, session } => account::release(after, *to, *session),
+        Command::Unlock => account::unlock(before, after),
+        Command::Release { to, session } => account::release(before, after, *to, *session),
         Command::Adopt { from, session, account, sign_in } => {
             let claim = Claim { from: *from, session: *session };
             account::adopt(rules, after, claim, account, *sign_in, now)

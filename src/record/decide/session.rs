@@ -148,8 +148,9 @@ pub(super) fn authenticate(after: &Record, nonce: u64) -> Step {
     }
 }
 
-/// Ends a session. A token that ends its own succeeds even if it is gone (RFC 7009).
-pub(super) fn end(after: &mut Record, by: Option<u64>, nonce: u64) -> Step {
+/// Ends a session. A token that ends its own succeeds even if it is gone (RFC 7009). One that is over by the clock
+/// alone is still in `before`: its end is written down, or it would come back with a clock that is set back.
+pub(super) fn end(before: &Record, after: &mut Record, by: Option<u64>, nonce: u64) -> Step {
     if by.is_some_and(|by| after.session(by).is_none()) {
         return Step::refused(Refusal::SessionUnknown);
     }
@@ -159,6 +160,6 @@ pub(super) fn end(after: &mut Record, by: Option<u64>, nonce: u64) -> Step {
     }
     match by {
         Some(_) => Step::refused(Refusal::NoSuchSession),
-        None => Step::unchanged(Outcome::Done),
+        None => Step { changed: before.session(nonce).is_some(), ..Step::unchanged(Outcome::Done) },
     }
 }

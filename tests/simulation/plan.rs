@@ -1,0 +1,353 @@
+//! Draws what is asked next: commands as people and their attackers ask them, from what the outside knows.
+
+use otpd::record::{
+    Code, Command, IdempotencyKey, Label, MessageFacts, Move, OnMatch, ProfilePatch, Request, Sender, SessionRef, SignIn,
+    Start, Target,
+};
+
+use super::{
+    learn::PAYMENT,
+    lots::Lots,
+    op::{Chore, Op},
+    person::{Asked, Held, Key, Person},
+    run::Sim,
+};
+
+/// The door of phone changes.
+const PHONE_CHANGE_DOOR: usize = 3;
+
+/// What is asked, before it is known of which node.
+struct Draft {
+    command: Command,
+    door: usize,
+    right: bool,
+}
+
+fn plain(command: Command, door: usize) -> Option<Draft> {
+    Some(Draft { command, door, right: false })
+}
+
+impl Sim {
+    /// A request of this person; `None` if what was drawn makes no sense for it now.
+    pub(crate) async fn plan(&mut self, who: usize) -> Option<Op> {
+        let node = self.lots.index(self.world.nodes.len());
+        let user_id = self.world.user_id(node).await;
+        if self.lots.chance(60)
+            && let Some(retry) = self.plan_retry(who, node, user_id)
+        {
+            return Some(retry);
+        }
+        let drafted = match self.draft(who, user_id) {
+            None if self.lots.chance(300) => self.draft_start(),
+            drafted => drafted?,
+        };
+        let key = (self.lots.chance(400) && has_nonce(&drafted.command)).then(|| self.new_key(who, node, &drafted));
+        Some(self.ask(who, node, drafted, key))
+    }
+
+    fn draft(&mut self, who: usize, user_id: Option<u64>) -> Option<Draft> {
+        const WEIGHTS: [u64; 15] = [13, 40, 2, 7, 3, 8, 3, 9, 7, 5, 2, 1, 1, 1, 9];
+        let (lots, person) = (&mut self.lots, &self.people[who]);
+        match lots.weighted(&WEIGHTS) {
+            1 => self.draft_check(who, user_id),
+            2 => plain(Command::Cancel { nonce: lots.recent(&person.asked)?.nonce }, 0),
+            3 => draft_resend(lots, person),
+            4 => plain(Command::Read { nonce: lots.recent(&person.asked)?.nonce }, 0),
+            5 => {
+                let open: Vec<&Asked> = person.asked.iter().filter(|asked| asked.has_receipt()).collect();
+                let asked = if lots.chance(800) { *lots.recent(&open)? } else { lots.recent(&person.asked)? };
+                plain(Command::Redeem { nonce: asked.nonce, sign_in: sign_in(lots, user_id?) }, 0)
+            }
+            6 => {
+                let nonce = lots.recent(&person.grants)?.nonce;
+                let profile = ProfilePatch::default();
+                plain(Command::Register { nonce, profile, sign_in: sign_in(lots, user_id?) }, 0)
+            }
+            7 => {
+                let held = lots.recent(&person.held)?;
+                let generation = held.generation.saturating_sub([0, 0, 0, 0, 0, 1, 1, 2][lots.index(8)]);
+                plain(Command::Refresh { session: held.nonce, generation, rotate: lots.chance(850) }, 0)
+            }
+            8 => plain(Command::Authenticate { session: lots.recent(&person.held)?.nonce }, 0),
+            9 => {
+                let session = lots.recent(&person.held).filter(|held| held.opened.is_some())?.nonce;
+                let bio = Some(Some(format!("words {}", lots.draw())));
+                plain(Command::UpdateProfile { session, patch: Box::new(ProfilePatch { bio, ..Default::default() }) }, 0)
+            }
+            10 => {
+                let session = lots.recent(&person.held)?.nonce;
+                let by = if lots.chance(500) { Some(lots.recent(&person.held)?.nonce) } else { None };
+                plain(Command::EndSession { by, session }, 0)
+            }
+            11 => plain(Command::Erase { session: lots.recent(&person.held)?.nonce }, 0),
+            12 => plain(Command::Unlock, 0),
+            13 => plain(Command::Export { session: lots.recent(&person.held)?.nonce }, 0),
+            14 => self.draft_phone_change(),
+            _ => Some(self.draft_start()),
+        }
+    }
+
+    fn draft_start(&mut self) -> Draft {
+        let door = self.lots.weighted(&[6, 5, 2]);
+        Draft { command: self.start(door, None), door, right: false }
+    }
+
+    fn start(&mut self, door: usize, bound_to: Option<SessionRef>) -> Command {
+        let lots = &mut self.lots;
+        let chosen = lots.chance(80).then(|| {
+            let digits = usize::try_from(lots.between(4, 10)).unwrap();
+            Code::from_digits(&format!("{:010}", lots.below(10_000_000_000))[..digits]).unwrap()
+        });
+        Command::Start(Box::new(Start {
+            nonce: lots.draw(),
+            door: self.world.policies[door].0,
+            channel: Label::of("sms"),
+            chosen,
+            digits: lots.chance(100).then(|| u8::try_from(lots.between(4, 8)).unwrap()),
+            life_ms: lots.chance(100).then(|| lots.between(60_000, 600_000)),
+            sender: sender(lots),
+            facts: MessageFacts::default(),
+            metadata: if lots.chance(50) { vec![("note".to_owned(), "x".repeat(100))] } else { Vec::new() },
+            bound_to,
+        }))
+    }
+
+    /// Someone who is signed in asks to move to another number; the number is asked.
+    fn draft_phone_change(&mut self) -> Option<Draft> {
+        let from = self.lots.index(self.people.len());
+        let (before, after) = self.people.split_at(from);
+        let sessions = |person: &Person| {
+            let open = person.held.iter().rev().find(|held| held.opened.is_some() && held.ended.is_none())?;
+            Some(SessionRef { phone: person.phone, nonce: open.nonce })
+        };
+        let bound_to = Some(after.iter().chain(before).find_map(sessions)?);
+        Some(Draft { command: self.start(PHONE_CHANGE_DOOR, bound_to), door: PHONE_CHANGE_DOOR, right: false })
+    }
+
+    /// A check: right or wrong, by id or by number, in time or not, at its own door or another.
+    fn draft_check(&mut self, who: usize, user_id: Option<u64>) -> Option<Draft> {
+        let now = self.world.latest_ms();
+        let (lots, person) = (&mut self.lots, &self.people[who]);
+        let live: Vec<&Asked> = person.asked.iter().filter(|asked| asked.is_live(now)).collect();
+        let bound = live.iter().rev().find(|asked| asked.bound_to.is_some()).filter(|_| lots.chance(600));
+        let asked = match bound {
+            Some(bound) => bound,
+            None if lots.chance(850) => lots.recent(&live)?,
+            None => lots.recent(&person.asked)?,
+        };
+        let known = asked.code.as_ref()?;
+        let right = lots.chance(450);
+        let code = if right { known.clone() } else { other_code(lots, known, person) };
+        let by_number = lots.chance(450);
+        let door = if by_number && lots.chance(80) { lots.index(self.world.policies.len()) } else { asked.door };
+        let target = if by_number { Target::Newest(self.world.policies[door].0) } else { Target::Id(asked.nonce) };
+        let on_match = match lots.weighted(&[4, 4, 2]) {
+            0 => OnMatch::Approve,
+            1 => OnMatch::SignIn(sign_in(lots, user_id?)),
+            _ => OnMatch::Grant { nonce: lots.draw(), life_ms: 5 * otpd::record::MINUTE },
+        };
+        let session = asked.bound_to.filter(|_| lots.chance(900));
+        Some(Draft { command: Command::Check { target, code, on_match, session }, door, right })
+    }
+
+    /// The same key again: with what it came with, or (rarely) with something else.
+    fn plan_retry(&mut self, who: usize, node: usize, user_id: Option<u64>) -> Option<Op> {
+        let key = self.lots.recent(&self.people[who].keys)?;
+        let (key, door, mut command) = ((key.key, key.body), key.door, key.command.clone());
+        renew(&mut command, &mut self.lots, user_id?);
+        let other_body = self.lots.chance(80);
+        let key = IdempotencyKey { key: key.0, body: if other_body { [0; 16] } else { key.1 } };
+        let right = self.is_right(who, &command);
+        let mut op = self.ask(who, node, Draft { command, door, right }, Some(key));
+        (op.retry, op.other_body) = (true, other_body);
+        Some(op)
+    }
+
+    /// Is it a check by id with the code of that id?
+    fn is_right(&self, who: usize, command: &Command) -> bool {
+        let Command::Check { target: Target::Id(nonce), code, .. } = command else { return false };
+        let known = self.people[who].asked(*nonce).and_then(|asked| asked.code.as_ref());
+        known.is_some_and(|known| known.matches(code))
+    }
+
+    fn new_key(&mut self, who: usize, node: usize, draft: &Draft) -> IdempotencyKey {
+        let [key, body] = [self.lots.draw(), self.lots.draw()].map(|it| [it.to_be_bytes(); 2].concat().try_into().unwrap());
+        self.people[who].keys.push(Key {
+            key,
+            body,
+            door: draft.door,
+            command: draft.command.clone(),
+            nonces: Vec::new(),
+            kept: None,
+            told: 0,
+            foreign: 0,
+            send_failed: false,
+            asked_at: otpd::clock::Clock::now(&*self.world.clocks[node]).0,
+            later: 0,
+            clock_peak: 0,
+            breaks: 0,
+        });
+        IdempotencyKey { key, body }
+    }
+
+    /// A step of a phone change.
+    pub(crate) fn plan_chore(&mut self, chore: Chore) -> Option<Op> {
+        let (phone, command) = chore.command();
+        let who = self.people.iter().position(|person| person.phone == phone)?;
+        let node = self.lots.index(self.world.nodes.len());
+        let mut op = self.ask(who, node, Draft { command, door: 0, right: false }, None);
+        op.chore = Some(chore);
+        Some(op)
+    }
+
+    /// A request without anything special.
+    pub(crate) fn plain(&mut self, who: usize, command: Command) -> Op {
+        let node = self.lots.index(self.world.nodes.len());
+        self.ask(who, node, Draft { command, door: 0, right: false }, None)
+    }
+
+    /// The claim of a phone change: the next thing is to fetch the account.
+    pub(crate) async fn begin_chore(&mut self, change: Move, node: usize) {
+        let user_id = self.world.user_id(node).await;
+        let sign_in = user_id.map(|user_id| sign_in(&mut self.lots, user_id));
+        self.chores.push_back(Chore::begin(change, sign_in));
+    }
+
+    /// What is sent to the number that a request asks.
+    pub(crate) fn request(op: &Op, people: &[Person]) -> Request {
+        let key = op.key.and_then(|key| people[op.who].keys.iter().find(|it| it.key == key));
+        let body = |key: &Key| if op.other_body { [0; 16] } else { key.body };
+        let idempotency = key.map(|key| IdempotencyKey { key: key.key, body: body(key) });
+        Request { command: op.command.clone(), idempotency }
+    }
+
+    fn ask(&mut self, who: usize, node: usize, draft: Draft, key: Option<IdempotencyKey>) -> Op {
+        let Draft { command, door, right } = draft;
+        self.moment += 1;
+        let mut op = Op {
+            who,
+            node,
+            door,
+            command,
+            key: key.map(|key| key.key),
+            other_body: false,
+            right,
+            may_match: false,
+            chore: None,
+            retry: false,
+            asked: self.moment,
+            alone: None,
+            delay_ms: 0,
+            seen_at: 0,
+            breaks: 0,
+        };
+        if right && matches!(op.command, Command::Check { target: Target::Newest(_), .. }) {
+            op.right = false; // whose code it is there, the number decides
+        }
+        if self.lots.chance(300) {
+            op.delay_ms = self.lots.below(400);
+        }
+        op
+    }
+}
+
+impl Asked {
+    /// Could its code still be good?
+    fn is_live(&self, now: u64) -> bool {
+        self.code.is_some() && self.approved.is_none() && self.canceled.is_none() && now < self.expires_at
+    }
+
+    fn has_receipt(&self) -> bool {
+        self.approved.is_some() && self.redeemed.is_none()
+    }
+
+    /// What is known of a challenge when it is asked for.
+    pub(crate) fn new(start: &Start, door: usize) -> Self {
+        Self {
+            nonce: start.nonce,
+            door,
+            code: None,
+            chosen: start.chosen.is_some(),
+            expires_at: u64::MAX,
+            bound_to: start.bound_to,
+            told_remaining: Default::default(),
+            approved: None,
+            approved_at: 0,
+            voided: None,
+            redeemed: None,
+            canceled: None,
+            told: None,
+        }
+    }
+}
+
+impl Held {
+    /// What is known of a session when it is asked for.
+    pub(crate) fn new(sign_in: &SignIn, asked: u64, open: u64, breaks: usize) -> Self {
+        Self {
+            nonce: sign_in.session,
+            user_id: sign_in.user_id,
+            generation: 0,
+            opened: None,
+            doubts: 0,
+            ended: None,
+            expires_at: u64::MAX,
+            asked,
+            open,
+            clock_peak: 0,
+            breaks,
+        }
+    }
+}
+
+fn sender(lots: &mut Lots) -> Sender {
+    Sender { address: lots.below(3), keyed: lots.chance(300) }
+}
+
+fn sign_in(lots: &mut Lots, user_id: u64) -> SignIn {
+    SignIn { session: lots.draw(), user_id, client: Label::of("otpd") }
+}
+
+fn draft_resend(lots: &mut Lots, person: &Person) -> Option<Draft> {
+    let asked = lots.recent(&person.asked)?;
+    let chosen = asked.code.clone().filter(|_| asked.chosen && lots.chance(900));
+    plain(Command::Resend { nonce: asked.nonce, sender: sender(lots), chosen }, asked.door.min(PAYMENT))
+}
+
+/// Digits that no challenge of this person has, mostly as many as this one.
+fn other_code(lots: &mut Lots, known: &Code, person: &Person) -> Code {
+    let digits = if lots.chance(50) { 3 } else { usize::from(known.digits()) };
+    loop {
+        let text = &format!("{:010}", lots.below(10_000_000_000))[..digits];
+        let other = Code::from_digits(text).unwrap();
+        if !person.asked.iter().any(|asked| asked.code.as_ref().is_some_and(|code| code.matches(&other))) {
+            return other;
+        }
+    }
+}
+
+/// Does it draw 64 bits that would show if it were done twice, or change something?
+fn has_nonce(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Start(_)
+            | Command::Resend { .. }
+            | Command::Check { .. }
+            | Command::Redeem { .. }
+            | Command::Register { .. }
+            | Command::EndSession { .. }
+            | Command::Erase { .. }
+    )
+}
+
+/// A retry draws its random bits anew, as the service does.
+fn renew(command: &mut Command, lots: &mut Lots, user_id: u64) {
+    match command {
+        Command::Start(start) => start.nonce = lots.draw(),
+        Command::Redeem { sign_in: it, .. }
+        | Command::Register { sign_in: it, .. }
+        | Command::Check { on_match: OnMatch::SignIn(it), .. } => *it = sign_in(lots, user_id),
+        Command::Check { on_match: OnMatch::Grant { nonce, .. }, .. } => *nonce = lots.draw(),
+        _ => {}
+    }
+}
