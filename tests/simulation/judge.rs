@@ -107,9 +107,7 @@ impl Case<'_> {
                 _ => true,
             },
             Outcome::Authenticated { .. } => match &self.op.command {
-                Command::UpdateProfile { patch, .. } => {
-                    patch.bio.iter().flatten().all(|bio| past.bios.contains(bio))
-                }
+                Command::UpdateProfile { patch, .. } => patch.bio.iter().flatten().all(|bio| past.bios.contains(bio)),
                 _ => true,
             },
             Outcome::Verification(_) | Outcome::Exported(_) | Outcome::Released(_) | Outcome::Refused(_) => true,
@@ -140,7 +138,8 @@ impl Case<'_> {
             let past = self.ledger.past(self.person.phone);
             past.is_some_and(|past| past.challenges.contains(nonce) || past.sessions.contains_key(nonce))
         };
-        let gone = key.may_be_gone(self.ledger.past(self.person.phone), self.latest) || self.session_is_over(key.kept.as_ref().map(|(outcome, _)| outcome));
+        let gone = key.may_be_gone(self.ledger.past(self.person.phone), self.latest)
+            || self.session_is_over(key.kept.as_ref().map(|(outcome, _)| outcome));
         let twice = key.nonces.iter().filter(used).count() > 1 && !gone;
         rule(!twice, "a key was used twice").map_err(|rule| format!("{rule}: {key:?}"))?;
         let Some((kept, _)) = key.kept.as_ref().filter(|_| !gone) else { return Ok(()) };

@@ -52,7 +52,7 @@ impl Case<'_> {
                 let (moment, done) = (self.moment, reply.outcome == Outcome::Done);
                 if let Some(held) = self.person.held_mut(*session) {
                     held.doubts -= u32::from(!done);
-                    held.ended = held.ended.or(done.then_some(moment));
+                    held.ended = held.ended.or_else(|| done.then_some(moment));
                 }
                 by.map_or(Ok(()), |by| self.unknown(by, &reply.outcome))
             }
@@ -152,7 +152,10 @@ impl Case<'_> {
             (asked.canceled.is_none_or(|at| at > asked_at), "I3 the code of a canceled challenge was approved"),
             (reply.now.0 < asked.expires_at, "I8 a code was approved after its time"),
             (seen_at < asked.expires_at, "I8 a code was approved after its time was seen to be over"),
-            (!by_id || asked.told_remaining.get(&0).is_none_or(|at| *at > asked_at), "I4 a code was approved without a try"),
+            (
+                !by_id || asked.told_remaining.get(&0).is_none_or(|at| *at > asked_at),
+                "I4 a code was approved without a try",
+            ),
         ];
         asked.approved = Some(moment);
         match reply.outcome {
@@ -188,9 +191,7 @@ impl Case<'_> {
                 rule(!approved || view.status == Status::Approved, "I10 an approval was lost")?;
                 rule(!canceled || view.status == Status::Canceled, "I10 a cancellation was lost")
             }
-            Outcome::Refused(Refusal::UnknownChallenge) => {
-                rule(!known || !stored, "I10 a challenge was lost")
-            }
+            Outcome::Refused(Refusal::UnknownChallenge) => rule(!known || !stored, "I10 a challenge was lost"),
             outcome => Err(format!("a read was answered with {outcome:?}")),
         }
     }
@@ -228,7 +229,8 @@ impl Case<'_> {
     /// One chain: the newest token brings its successor, the one before it the same again for a moment, others end it.
     fn refreshed(&mut self, session: u64, generation: u32, rotate: bool, reply: &Reply) -> Judgement {
         let grace_ms = self.policy(self.op.door).refresh_grace_ms;
-        let rotated_at = self.ledger.seen(self.person.phone).and_then(|seen| seen.session(session)).map(|it| it.rotated_at);
+        let rotated_at =
+            self.ledger.seen(self.person.phone).and_then(|seen| seen.session(session)).map(|it| it.rotated_at);
         let moment = self.moment;
         if let Some(held) = self.person.held_mut(session) {
             held.doubts -= 1;

@@ -1,8 +1,8 @@
 //! Draws what is asked next: commands as people and their attackers ask them, from what the outside knows.
 
 use otpd::record::{
-    Code, Command, IdempotencyKey, Label, MessageFacts, Move, OnMatch, ProfilePatch, Request, Sender, SessionRef, SignIn,
-    Start, Target,
+    Code, Command, IdempotencyKey, Label, MessageFacts, Move, OnMatch, ProfilePatch, Request, Sender, SessionRef,
+    SignIn, Start, Target,
 };
 
 use super::{
@@ -72,7 +72,10 @@ impl Sim {
             9 => {
                 let session = lots.recent(&person.held).filter(|held| held.opened.is_some())?.nonce;
                 let bio = Some(Some(format!("words {}", lots.draw())));
-                plain(Command::UpdateProfile { session, patch: Box::new(ProfilePatch { bio, ..Default::default() }) }, 0)
+                plain(
+                    Command::UpdateProfile { session, patch: Box::new(ProfilePatch { bio, ..Default::default() }) },
+                    0,
+                )
             }
             10 => {
                 let session = lots.recent(&person.held)?.nonce;
@@ -171,7 +174,8 @@ impl Sim {
     }
 
     fn new_key(&mut self, who: usize, node: usize, draft: &Draft) -> IdempotencyKey {
-        let [key, body] = [self.lots.draw(), self.lots.draw()].map(|it| [it.to_be_bytes(); 2].concat().try_into().unwrap());
+        let [key, body] =
+            [self.lots.draw(), self.lots.draw()].map(|it| [it.to_be_bytes(); 2].concat().try_into().unwrap());
         self.people[who].keys.push(Key {
             key,
             body,

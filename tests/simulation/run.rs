@@ -118,7 +118,8 @@ impl Sim {
         if !self.lots.chance(60) {
             return;
         }
-        let Some(op) = ops.pop().filter(|op| op.key.is_none() && op.chore.is_none() && is_repeatable(&op.command)) else {
+        let Some(op) = ops.pop().filter(|op| op.key.is_none() && op.chore.is_none() && is_repeatable(&op.command))
+        else {
             return;
         };
         for _ in 0..self.lots.between(3, 8) {
@@ -227,7 +228,11 @@ impl Sim {
             match &reply.outcome {
                 Outcome::Issued(_) => {
                     let draft = reply.draft.as_ref();
-                    let settle = |draft: &otpd::record::Draft| Settle { who: op.who, nonce: draft.nonce, delivery: draft.delivery };
+                    let settle = |draft: &otpd::record::Draft| Settle {
+                        who: op.who,
+                        nonce: draft.nonce,
+                        delivery: draft.delivery,
+                    };
                     self.settles.extend(draft.map(settle));
                 }
                 Outcome::Approved { .. } => self.tally.approved += 1,
@@ -282,7 +287,9 @@ impl Sim {
     fn note(&mut self, op: &Op, answer: &Result<Reply, Fault>) {
         self.tally.requests += 1;
         let told = match answer {
-            Ok(reply) => format!("{} {:?}{}", reply.now.0, reply.outcome, if reply.replayed { " replayed" } else { "" }),
+            Ok(reply) => {
+                format!("{} {:?}{}", reply.now.0, reply.outcome, if reply.replayed { " replayed" } else { "" })
+            }
             Err(fault) => format!("{fault:?}"),
         };
         let (ms, node, who) = (self.world.elapsed_ms(), op.node, op.who);
@@ -330,10 +337,14 @@ impl Sim {
 
 /// Made many times at once, it is the same request of many.
 fn is_repeatable(command: &Command) -> bool {
-    match command {
-        Command::Check { on_match: otpd::record::OnMatch::Approve, .. } | Command::Resend { .. } => true,
-        Command::Refresh { .. } | Command::Redeem { .. } | Command::Read { .. } => true,
-        Command::Authenticate { .. } | Command::EndSession { .. } => true,
-        _ => false,
-    }
+    matches!(
+        command,
+        Command::Check { on_match: otpd::record::OnMatch::Approve, .. }
+            | Command::Resend { .. }
+            | Command::Refresh { .. }
+            | Command::Redeem { .. }
+            | Command::Read { .. }
+            | Command::Authenticate { .. }
+            | Command::EndSession { .. }
+    )
 }

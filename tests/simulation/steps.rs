@@ -35,15 +35,8 @@ struct Step<'a> {
 /// Enters the step into the number's past and answers which rules it breaks.
 pub(crate) fn check(past: &mut Past, before: Option<&Seen>, after: &Seen) -> Vec<String> {
     let rebased = before.is_some_and(|before| after.seen_at < before.seen_at);
-    let mut step = Step {
-        before,
-        after,
-        rebased,
-        approved: None,
-        compared_by_id: 0,
-        compared_by_number: 0,
-        broken: Vec::new(),
-    };
+    let mut step =
+        Step { before, after, rebased, approved: None, compared_by_id: 0, compared_by_number: 0, broken: Vec::new() };
     if let Some(before) = before.filter(|_| rebased) {
         past.breaks.push(Break { wrong: before.seen_at, now: after.seen_at });
         past.guesses.shaken = true;
@@ -106,9 +99,11 @@ impl Step<'_> {
         self.rule(within, "I1 tries within the budget");
         self.rule(new.expires_at <= old.expires_at, "I8 no life is prolonged");
         self.rule(may_become(old.stage, new.stage), "I3 what has ended stays ended");
-        let sends_stay = old.deliveries.iter().zip(&new.deliveries).all(|(old, new)| {
-            old.number == new.number && (old.state == new.state || old.state == "Sending")
-        });
+        let sends_stay = old
+            .deliveries
+            .iter()
+            .zip(&new.deliveries)
+            .all(|(old, new)| old.number == new.number && (old.state == new.state || old.state == "Sending"));
         self.rule(sends_stay && new.deliveries.len() >= old.deliveries.len(), "what a send came to stays");
         if new.is_approved() && !old.is_approved() {
             self.rule(self.approved.is_none(), "I4 one match a step");

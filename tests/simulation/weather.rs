@@ -179,11 +179,11 @@ impl Person {
             Command::Check { on_match: OnMatch::SignIn(sign_in), .. }
             | Command::Redeem { sign_in, .. }
             | Command::Register { sign_in, .. }
-            | Command::Adopt { sign_in: Some(sign_in), .. } => {
-                if self.held(sign_in.session).is_none() {
-                    self.opens_asked += 1;
-                    self.held.push(Held::new(sign_in, op.asked, self.opens_asked, op.breaks));
-                }
+            | Command::Adopt { sign_in: Some(sign_in), .. }
+                if self.held(sign_in.session).is_none() =>
+            {
+                self.opens_asked += 1;
+                self.held.push(Held::new(sign_in, op.asked, self.opens_asked, op.breaks));
             }
             Command::Refresh { session, .. } | Command::EndSession { session, .. } => {
                 self.held_mut(*session).into_iter().for_each(|held| held.doubts += 1);

@@ -241,7 +241,7 @@ fn introspection_schema() -> Value {
         &["active"],
         json!({
             "active": { "type": "boolean", "description": "False: not good, and nothing more is said" },
-            "token_type": { "type": "string", "enum": ["Bearer", "refresh_token"] },
+            "token_type": { "type": "string", "enum": ["Bearer", "refresh_token", "receipt"] },
             "iss": text, "sub": text, "aud": text, "client_id": text,
             "exp": seconds, "nbf": seconds, "iat": seconds, "auth_time": seconds,
             "jti": text, "sid": text,
@@ -249,6 +249,7 @@ fn introspection_schema() -> Value {
             "phone_number": text,
             "phone_number_verified": { "type": "boolean" },
             "amr": { "type": "array", "items": text },
+            "purpose": { "type": "string", "description": "What the code of a receipt was asked for" },
         }),
     )
 }
