@@ -188,6 +188,8 @@ impl Model {
         for event in &self.history {
             facts.follow(event);
         }
+        let held: Vec<u64> = facts.sessions.iter().map(|session| session.nonce).collect();
+        let failed = facts.failures > 0;
         let mut happened = Vec::new();
         let mut at = now.max(facts.seen);
         if now + HOUR < facts.seen {
@@ -200,6 +202,14 @@ impl Model {
         }
         let before = happened.len();
         let words = facts.answer(ask, at, &mut happened);
+        // What is over by the clock alone is written down when it is asked to end, or a clock set back would revive it.
+        match ask {
+            Ask::End { session } if happened.len() == before && held.contains(&session) => {
+                happened.push(Event::Ended { session });
+            }
+            Ask::Unlock if happened.len() == before && failed => happened.push(Event::Unlocked),
+            _ => {}
+        }
         let written = happened.len() > before || before > 1;
         if written {
             self.history.append(&mut happened);

@@ -43,7 +43,11 @@ fn judge(rules: Rules<'_>, record: &Record, check: &Check<'_>, now: UnixMillis) 
         Stage::Pending => {}
     }
     if challenge.bound_to.is_some() {
-        if challenge.bound_to != check.session {
+        // A session moves its account here once: it has ended then, and a second code of its that is still about must not
+        // fetch an account that has been erased since.
+        let bound_to = challenge.bound_to;
+        let claimed = |other: &&Challenge| other.bound_to == bound_to && matches!(other.stage, Stage::Approved { .. });
+        if challenge.bound_to != check.session || record.challenges.iter().any(|other| claimed(&other)) {
             return Err(Refusal::SessionNeeded);
         }
         if let Some(unfinished) = record.unfinished_move() {
