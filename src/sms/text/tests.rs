@@ -126,7 +126,11 @@ fn lines_for_phones_by_default() {
         assert!(air_bytes(&text) <= 140, "Android reads no more");
     }
     assert_eq!(refused(|settings| settings.webotp_host = Some("example.com".to_owned())), "text.webotp_host");
-    assert_eq!(refused(|settings| settings.app_hash = Some(HASH.to_owned())), "text.app_hash");
+    let other_app = |settings: &mut TextSettings| {
+        settings.app_hashes = vec!["AAAAAAAAAAA".to_owned()];
+        settings.app_hash = Some(HASH.to_owned());
+    };
+    assert_eq!(refused(other_app), "text.app_hash");
     for host in ["https://example.com", "example.com:443", "example", "exa mple.com", "-a.com", "a..com", "a.com\n", ""]
     {
         assert_eq!(refused(|settings| settings.webotp_hosts = vec![host.to_owned()]), "text.webotp_hosts");
