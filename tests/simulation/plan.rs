@@ -46,7 +46,7 @@ impl Sim {
     }
 
     fn draft(&mut self, who: usize, user_id: Option<u64>) -> Option<Draft> {
-        const WEIGHTS: [u64; 15] = [13, 40, 2, 7, 3, 8, 3, 9, 7, 5, 2, 1, 1, 1, 9];
+        const WEIGHTS: [u64; 15] = [13, 40, 2, 7, 3, 8, 3, 9, 7, 5, 3, 2, 1, 1, 9];
         let (lots, person) = (&mut self.lots, &self.people[who]);
         match lots.weighted(&WEIGHTS) {
             1 => self.draft_check(who, user_id),
@@ -64,13 +64,13 @@ impl Sim {
                 plain(Command::Register { nonce, profile, sign_in: sign_in(lots, user_id?) }, 0)
             }
             7 => {
-                let held = lots.recent(&person.held)?;
+                let held = pick_held(lots, person)?;
                 let generation = held.generation.saturating_sub([0, 0, 0, 0, 0, 1, 1, 2][lots.index(8)]);
                 plain(Command::Refresh { session: held.nonce, generation, rotate: lots.chance(850) }, 0)
             }
-            8 => plain(Command::Authenticate { session: lots.recent(&person.held)?.nonce }, 0),
+            8 => plain(Command::Authenticate { session: pick_held(lots, person)?.nonce }, 0),
             9 => {
-                let session = lots.recent(&person.held).filter(|held| held.opened.is_some())?.nonce;
+                let session = pick_held(lots, person).filter(|held| held.opened.is_some())?.nonce;
                 let bio = Some(Some(format!("words {}", lots.draw())));
                 plain(
                     Command::UpdateProfile { session, patch: Box::new(ProfilePatch { bio, ..Default::default() }) },
@@ -78,13 +78,13 @@ impl Sim {
                 )
             }
             10 => {
-                let session = lots.recent(&person.held)?.nonce;
-                let by = if lots.chance(500) { Some(lots.recent(&person.held)?.nonce) } else { None };
+                let session = pick_held(lots, person)?.nonce;
+                let by = if lots.chance(500) { Some(pick_held(lots, person)?.nonce) } else { None };
                 plain(Command::EndSession { by, session }, 0)
             }
-            11 => plain(Command::Erase { session: lots.recent(&person.held)?.nonce }, 0),
+            11 => plain(Command::Erase { session: pick_held(lots, person)?.nonce }, 0),
             12 => plain(Command::Unlock, 0),
-            13 => plain(Command::Export { session: lots.recent(&person.held)?.nonce }, 0),
+            13 => plain(Command::Export { session: pick_held(lots, person)?.nonce }, 0),
             14 => self.draft_phone_change(),
             _ => Some(self.draft_start()),
         }
@@ -302,6 +302,12 @@ impl Held {
             breaks,
         }
     }
+}
+
+/// A session that should be alive, mostly.
+fn pick_held<'a>(lots: &mut Lots, person: &'a Person) -> Option<&'a Held> {
+    let open: Vec<&Held> = person.held.iter().filter(|held| held.opened.is_some() && held.ended.is_none()).collect();
+    if lots.chance(750) { lots.recent(&open).copied() } else { lots.recent(&person.held) }
 }
 
 fn sender(lots: &mut Lots) -> Sender {

@@ -267,7 +267,7 @@ impl Sim {
             }
             (ChoreStep::DropClaim, _) => return,
         };
-        if !self.lots.chance(150) {
+        if !self.lots.chance(250) {
             chore.step = step;
             self.chores.push_back(chore);
         }

@@ -12,7 +12,7 @@ use otpd::{
     clock::Clock,
     phone::{Directory, DirectorySettings, Parts, SweepSettings, Sweeper},
     record::{
-        DAY, Door, GuessPolicy, Keyring, LOGIN, Label, MINUTE, Move, PHONE_CHANGE, PhoneNumber, Policy, SECOND,
+        Door, GuessPolicy, HOUR, Keyring, LOGIN, Label, MINUTE, Move, PHONE_CHANGE, PhoneNumber, Policy, SECOND,
         UnixMillis,
     },
     store::{
@@ -171,7 +171,7 @@ impl World {
 fn policies() -> Vec<(Door, Arc<Policy>)> {
     let v1 = Label::of("v1");
     let ours = Policy {
-        session_life_ms: 2 * DAY,
+        session_life_ms: 4 * HOUR,
         sends_per_day: 24,
         sends_per_day_per_address: 8,
         guesses: GuessPolicy {
@@ -208,7 +208,7 @@ pub(crate) fn jump(lots: &mut Lots) -> i64 {
     let ms = match lots.weighted(&[30, 10, 5, 30, 15]) {
         0 => lots.between(1, 60) * MINUTE,
         1 => lots.between(1, 30) * 60 * MINUTE,
-        2 => lots.between(1, 3) * DAY,
+        2 => lots.between(24, 72) * HOUR,
         3 => return -i64::try_from(lots.between(1, 50) * MINUTE).unwrap(),
         _ => return -i64::try_from(lots.between(61, 30 * 60) * MINUTE).unwrap(),
     };
