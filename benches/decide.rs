@@ -31,7 +31,7 @@ fn start(nonce: u64) -> Request {
 }
 
 fn check(nonce: u64, code: Code, on_match: OnMatch) -> Request {
-    Request::from(Command::Check { target: Target::Id(nonce), code, on_match, session: None })
+    Request::from(Command::Check { target: Target::Id(nonce), code, on_match, session: None, address: 0 })
 }
 
 /// A number with a pending code, and one whose owner has signed in and waits for another code.

@@ -31,6 +31,7 @@
 //! | [`metrics`], [`telemetry`], [`shutdown`] | names and texts of metrics; log lines; when to stop | a number, a code |
 //! | [`store`] | snapshots with compare-and-set, group commit | what is inside a snapshot |
 //! | [`sms`] | gateways, error classes, retries, texts | a record |
+//! | [`password`] | argon2id on a bounded pool | who has a password |
 //! | [`token`] | signing, sealing and API keys, claims | whether a session is alive |
 //! | [`phone`] | actors: find or start, one at a time, let go when idle | the SMS network |
 //! | [`service`] | the use cases | HTTP, JSON, status codes |
@@ -56,6 +57,7 @@ pub mod clock;
 pub mod entropy;
 pub mod http;
 pub mod metrics;
+pub mod password;
 pub mod phone;
 pub mod record;
 pub mod service;

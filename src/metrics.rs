@@ -47,8 +47,18 @@ pub const PURPOSES: &[&str] = &["login", "signup", "registration", "phone_change
 /// How a code travels.
 pub const CHANNELS: &[&str] = &["sms", "voice", "whatsapp"];
 /// What became of a check.
-pub const CHECK_OUTCOMES: &[&str] =
-    &["approved", "incorrect", "exhausted", "expired", "closed", "already_approved", "not_found", "delayed", "stopped"];
+pub const CHECK_OUTCOMES: &[&str] = &[
+    "approved",
+    "incorrect",
+    "exhausted",
+    "expired",
+    "closed",
+    "already_approved",
+    "not_found",
+    "delayed",
+    "stopped",
+    "blocked",
+];
 /// Why something was refused.
 pub const REFUSAL_REASONS: &[&str] = &[
     "send_window",
@@ -56,6 +66,7 @@ pub const REFUSAL_REASONS: &[&str] = &[
     "cooldown",
     "guess_delay",
     "guess_stop",
+    "blocked",
     "ip",
     "inflight",
     "overloaded",

@@ -24,7 +24,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const COLUMNS_MAX: usize = 140;
 
 /// The modules of src by layer. A module imports from layers below its own, never beside or above.
-const LAYERS: [(&str, u8); 17] = [
+const LAYERS: [(&str, u8); 18] = [
     ("record", 0),
     ("clock", 1),
     ("entropy", 1),
@@ -34,6 +34,7 @@ const LAYERS: [(&str, u8); 17] = [
     ("telemetry", 2),
     ("sms", 3),
     ("store", 3),
+    ("password", 4),
     ("phone", 4),
     ("token", 4),
     ("service", 5),

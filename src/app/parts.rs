@@ -19,6 +19,7 @@ use crate::{
         middleware::EdgeSettings,
         tls,
     },
+    password::{Hasher, PasswordSettings},
     phone::{DirectorySettings, SweepSettings},
     record::{GuessPolicy, Keyring, Millis, Policy, SECOND},
     service::{
@@ -173,8 +174,22 @@ pub(super) fn v1_dialect(settings: &Settings) -> Dialect {
                 delay_max_ms: millis(limits.guess_delay_max),
                 stop_at: limits.guess_stop,
             },
+            block: None,
         },
     )
+}
+
+/// The pool that hashes passwords.
+pub(super) fn passwords(settings: &Settings, world: &World) -> Result<Hasher, StartError> {
+    let password = &settings.password;
+    let figures = PasswordSettings {
+        memory_kib: password.memory_kib,
+        passes: password.passes,
+        places: password.hashing_max,
+        waiting_max: password.waiting_max,
+    };
+    Hasher::new(&figures, Arc::clone(&world.entropy))
+        .map_err(|error| StartError::Named("password.memory_kib", error.to_string()))
 }
 
 pub(super) fn token_settings(settings: &Settings, public_url: &str) -> TokenSettings {

@@ -83,6 +83,8 @@ problem_codes! {
         "The caller's credential does not permit this call or one of its fields."
     DestinationNotPermitted FORBIDDEN "destination_not_permitted" "Destination not permitted"
         "Messages to this destination are not permitted here."
+    AccountInactive FORBIDDEN "account_inactive" "Account inactive"
+        "An administrator has shut the account."
     FreshLoginRequired FORBIDDEN "fresh_login_required" "Recent sign-in required"
         "The call needs a recent sign-in. Sign in again and repeat it."
     NotFound NOT_FOUND "not_found" "Not found"
@@ -443,7 +445,7 @@ mod tests {
         }
     }
 
-    /// The list is the contract's (contracts/v1.md, Errors), and three of our own.
+    /// The list is the contract's (contracts/v1.md, Errors), and four of our own.
     #[test]
     fn the_list_is_the_contract() {
         let listed = |status: u16| {
@@ -452,7 +454,7 @@ mod tests {
         };
         assert_eq!(listed(400), "malformed_json unknown_field invalid_field code_incorrect code_format");
         assert_eq!(listed(401), "invalid_key token_invalid token_expired");
-        assert_eq!(listed(403), "scope destination_not_permitted fresh_login_required");
+        assert_eq!(listed(403), "scope destination_not_permitted account_inactive fresh_login_required");
         assert_eq!(listed(404), "not_found verification_not_found");
         assert_eq!(listed(405), "method_not_allowed");
         assert_eq!(listed(408), "request_timeout");
@@ -466,7 +468,7 @@ mod tests {
         assert_eq!(listed(502), "delivery_failed");
         assert_eq!(listed(503), "overloaded draining no_route_available storage_unavailable");
         assert_eq!(listed(504), "outcome_unknown");
-        assert_eq!(ProblemCode::ALL.len(), 36);
+        assert_eq!(ProblemCode::ALL.len(), 37);
     }
 
     #[test]

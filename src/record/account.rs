@@ -1,4 +1,6 @@
-//! The account a number may have, and its profile.
+//! The account a number may have, its profile and its password.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +89,31 @@ impl Profile {
     }
 }
 
+/// A password at rest: argon2id in PHC form, made and compared outside the core. `Debug` hides it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordHash(String);
+
+/// Most bytes of a [`PasswordHash`]; ours have 97.
+const PASSWORD_HASH_BYTES_MAX: usize = 160;
+
+impl PasswordHash {
+    /// A hash in PHC form; `None` if it is longer than any that we make.
+    pub fn new(phc: String) -> Option<Self> {
+        (phc.len() <= PASSWORD_HASH_BYTES_MAX).then_some(Self(phc))
+    }
+
+    /// The PHC text, for the comparison alone.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// The user behind a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -100,4 +127,8 @@ pub struct Account {
     pub verified_at: UnixMillis,
     /// What the person tells about herself.
     pub profile: Profile,
+    /// False: an administrator has shut it; nobody signs in, and no token of its sessions is good.
+    pub active: bool,
+    /// What she signs in with where passwords are taken; set only by registering there.
+    pub password: Option<PasswordHash>,
 }

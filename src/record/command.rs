@@ -1,7 +1,7 @@
 //! Everything that can be asked of a number's record.
 
 use super::{
-    account::{Account, ProfilePatch},
+    account::{Account, PasswordHash, ProfilePatch},
     challenge::MessageFacts,
     code::Code,
     label::Label,
@@ -155,6 +155,8 @@ pub enum Command {
         on_match: OnMatch,
         /// The caller's own session; a bound challenge is good with the right one alone.
         session: Option<SessionRef>,
+        /// Keyed digest of the client's address, for doors that block one.
+        address: u64,
     },
     /// End a challenge.
     Cancel {
@@ -179,8 +181,42 @@ pub enum Command {
         nonce: u64,
         /// What the new account begins with.
         profile: ProfilePatch,
+        /// What the person will sign in with.
+        password: Option<PasswordHash>,
         /// For the new session.
         sign_in: SignIn,
+    },
+    /// Is this registration grant good? Asked before a password is hashed for it.
+    ReadGrant {
+        /// Which grant.
+        nonce: u64,
+    },
+    /// Who has this number, if anyone?
+    Identify,
+    /// Begin to compare a password: counts the try and gives the hash.
+    BeginPassword {
+        /// 64 random bits that name the comparison.
+        nonce: u64,
+        /// Keyed digest of the client's address.
+        address: u64,
+        /// Tell apart that the number has no account; else it is compared like any other.
+        reveal: bool,
+    },
+    /// Tell what a comparison came to.
+    EndPassword {
+        /// Which.
+        nonce: u64,
+        /// Where the password was given.
+        door: Door,
+        /// The password was right: the session to open.
+        right: Option<SignIn>,
+        /// The same password hashed anew, under figures that have changed since.
+        renewed: Option<PasswordHash>,
+    },
+    /// Shut the account or open it again (an administrator's).
+    SetActive {
+        /// Whether people may sign in.
+        active: bool,
     },
     /// Ask for the next refresh token.
     Refresh {

@@ -41,7 +41,12 @@ impl KeptAnswer {
             | Outcome::Granted { .. }
             | Outcome::Claimed { .. }
             | Outcome::Done => true,
-            Outcome::Authenticated { .. } | Outcome::Exported(_) | Outcome::Released(_) | Outcome::Refused(_) => false,
+            Outcome::Authenticated { .. }
+            | Outcome::Exported(_)
+            | Outcome::Released(_)
+            | Outcome::Refused(_)
+            | Outcome::Identified(_)
+            | Outcome::Comparing(_) => false,
         }
     }
 

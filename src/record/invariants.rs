@@ -3,11 +3,13 @@
 
 use super::{
     account::PROFILE_BYTES_MAX,
+    blocks::BLOCKS_MAX,
     challenge::{CHALLENGE_SENDS_MAX, CHALLENGES_MAX, Challenge, Stage},
     command::{Command, Request, Target},
     grant::GRANTS_MAX,
     idempotency::ANSWERS_MAX,
     outcome::{Decision, Draft, Outcome, Refusal},
+    passwords::COMPARING_MAX,
     policy::Policy,
     session::SESSIONS_MAX,
     snapshot,
@@ -32,6 +34,8 @@ pub fn check_record(record: &Record) -> Result<(), Violation> {
         && record.grants.len() <= GRANTS_MAX
         && record.answers.len() <= ANSWERS_MAX
         && record.sends.times().len() <= SENDS_MAX
+        && record.blocks.len() <= 2 * BLOCKS_MAX
+        && record.passwords.comparing() <= COMPARING_MAX
         && record.challenges.iter().all(|challenge| challenge.deliveries.len() <= CHALLENGE_SENDS_MAX)
         && snapshot::encoded_len(record) <= RECORD_BYTES_MAX
         && record.account.as_ref().is_none_or(|account| account.profile.bytes() <= PROFILE_BYTES_MAX);

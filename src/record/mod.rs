@@ -9,6 +9,7 @@
 //! | `policy` | the figures of a door |
 //! | `code` `seal` | derived codes, self-routing ids, refresh tokens |
 //! | `challenge` `window` `guesses` | a code asked for; the day's sends; the guess budget |
+//! | `passwords` `blocks` | passwords being compared; addresses that answered wrongly |
 //! | `account` `session` `grant` `idempotency` | what a proved number has |
 //! | `command` `outcome` | what can be asked, what it comes to |
 //! | `state` `decide/` | the record, and the function |
@@ -16,6 +17,7 @@
 //! | `invariants` | what must hold before and after every step |
 
 mod account;
+mod blocks;
 mod challenge;
 mod code;
 mod command;
@@ -27,6 +29,7 @@ pub mod invariants;
 mod label;
 mod number;
 mod outcome;
+mod passwords;
 mod policy;
 mod seal;
 mod session;
@@ -35,7 +38,7 @@ mod state;
 mod time;
 mod window;
 
-pub use account::{Account, PROFILE_BYTES_MAX, Profile, ProfilePatch};
+pub use account::{Account, PROFILE_BYTES_MAX, PasswordHash, Profile, ProfilePatch};
 pub use challenge::{
     CHALLENGE_SENDS_MAX, CHALLENGES_MAX, ChallengeView, Delivery, DeliveryState, MessageFacts, Status,
 };
@@ -46,7 +49,7 @@ pub use idempotency::ANSWERS_MAX;
 pub use label::{LABEL_LEN_MAX, Label, NotALabel};
 pub use number::{NotE164, PhoneNumber};
 pub use outcome::{Decision, Draft, Export, Move, Outcome, Refusal, SendLimit};
-pub use policy::{Door, GuessPolicy, LOGIN, PHONE_CHANGE, Policy, SIGNUP};
+pub use policy::{BlockPolicy, Door, GuessPolicy, LOGIN, PASSWORD, PHONE_CHANGE, Policy, SIGNUP};
 pub use seal::{IdKind, KeyId, Keyring, Opened, SealedId};
 pub use session::{SESSIONS_MAX, Session, SessionRef, SignIn, SignedIn};
 pub use state::{CLOCK_BEHIND_MAX_MS, Record};

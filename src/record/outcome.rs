@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    account::Account,
+    account::{Account, PasswordHash},
     challenge::{ChallengeView, MessageFacts},
     code::Code,
     label::Label,
@@ -101,6 +101,10 @@ pub enum Outcome {
     Released(Box<Account>),
     /// A business "no".
     Refused(Refusal),
+    /// Who has the number.
+    Identified(Option<Box<Account>>),
+    /// Compare with this hash, then tell what came of it; `None`: there is no password, compare with any.
+    Comparing(Option<PasswordHash>),
 }
 
 impl Outcome {
@@ -225,6 +229,27 @@ pub enum Refusal {
     /// Phone change: there is nothing to release, or nothing waits for the account that came. The move is over:
     /// what is left of it (claim or parcel) can be dropped.
     NothingToMove,
+    /// A wrong code, and with it the last that this address may try for a while.
+    StruckOut {
+        /// Until when it is blocked.
+        until: UnixMillis,
+    },
+    /// This address is blocked at this number.
+    AddressBlocked {
+        /// Until when.
+        until: UnixMillis,
+    },
+    /// The number has no account.
+    NoAccount,
+    /// The account is shut.
+    Inactive,
+    /// A wrong password; the try is spent.
+    WrongPassword {
+        /// It was the address's last: blocked until then.
+        blocked_until: Option<UnixMillis>,
+    },
+    /// As many passwords are being compared as tries are left; ask again in a moment.
+    PasswordBusy,
 }
 
 /// An account on its way.

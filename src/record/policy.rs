@@ -16,6 +16,8 @@ pub struct Door {
 
 /// The purpose of signing in.
 pub const LOGIN: Label = Label::of("login");
+/// How a session was opened that a password opened; no code is ever asked for at such a door.
+pub const PASSWORD: Label = Label::of("password");
 /// The purpose of signing in for the first time.
 pub const SIGNUP: Label = Label::of("signup");
 /// The reserved purpose of moving an account to the number.
@@ -62,8 +64,19 @@ pub struct Policy {
     /// How many of them one client address may ask for, callers with a key aside: half, so that a stranger cannot use
     /// up an owner's day.
     pub sends_per_day_per_address: u8,
-    /// The number's own guess budget.
+    /// The number's own guess budget; wrong passwords have one of the same figures.
     pub guesses: GuessPolicy,
+    /// Whether wrong answers block the address they came from; for doors that one has.
+    pub block: Option<BlockPolicy>,
+}
+
+/// When an address has to wait at one number, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockPolicy {
+    /// Wrong answers in a row that block.
+    pub strikes: u8,
+    /// Length of the block, and how long a wrong answer is remembered.
+    pub block_ms: Millis,
 }
 
 /// Consecutive failures of checks by number alone (NIST SP 800-63B 3.2.2: at most 100, with a growing delay).
@@ -99,6 +112,7 @@ impl Default for Policy {
             sends_per_day: 10,
             sends_per_day_per_address: 5,
             guesses: GuessPolicy { free: 5, delay_ms: 30 * SECOND, delay_max_ms: HOUR, stop_at: 100 },
+            block: None,
         }
     }
 }

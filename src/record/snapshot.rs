@@ -1,11 +1,16 @@
 //! The bytes of a record at rest: `[schema u8][version u64][forget_at u64][bincode 2 body]`, big-endian.
 //!
+//! A record of an older schema is read as that schema wrote it and brought up to the present one (`schema_1`); it is
+//! written back with its next change.
+//!
 //! Stores read the header alone: the version for compare-and-set, `forget_at` for the sweep.
+
+mod schema_1;
 
 use super::{number::PhoneNumber, state::Record, time::UnixMillis};
 
 /// Newest schema; what [`encode`] writes.
-pub const SCHEMA: u8 = 1;
+pub const SCHEMA: u8 = 2;
 /// Bytes before the body.
 pub const HEADER_LEN: usize = 17;
 
@@ -88,17 +93,20 @@ pub fn encoded_len(record: &Record) -> usize {
 /// Reads a record back and checks that it is the one that the key and the header name.
 pub fn decode(phone: PhoneNumber, bytes: &[u8]) -> Result<Record, Unreadable> {
     let header = Header::peek(bytes).ok_or(Unreadable::Damaged)?;
-    if header.schema != SCHEMA {
-        return Err(Unreadable::Schema(header.schema));
-    }
     let body = bytes.get(HEADER_LEN..).unwrap_or_default();
-    let (record, read): (Record, usize) =
-        bincode::serde::decode_from_slice(body, config()).map_err(|_| Unreadable::Damaged)?;
-    if read != body.len() {
-        return Err(Unreadable::Damaged);
-    }
+    let record: Record = match header.schema {
+        SCHEMA => read(body)?,
+        1 => read::<schema_1::Record>(body)?.into(),
+        other => return Err(Unreadable::Schema(other)),
+    };
     if record.phone != phone || record.version != header.version {
         return Err(Unreadable::Misplaced);
     }
     Ok(record)
+}
+
+/// The whole body as one value, with nothing left over.
+fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable> {
+    let (value, read) = bincode::serde::decode_from_slice(body, config()).map_err(|_| Unreadable::Damaged)?;
+    if read == body.len() { Ok(value) } else { Err(Unreadable::Damaged) }
 }

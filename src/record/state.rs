@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     account::Account,
+    blocks::Blocks,
     challenge::{Challenge, Stage},
     grant::Grant,
     guesses::Guesses,
@@ -11,6 +12,7 @@ use super::{
     invariants::RECORD_BYTES_MAX,
     number::PhoneNumber,
     outcome::Move,
+    passwords::PasswordTries,
     session::Session,
     snapshot,
     time::{DAY, HOUR, UnixMillis},
@@ -39,6 +41,10 @@ pub struct Record {
     pub(super) claim: Option<Claim>,
     /// Phone change: an account that has left and not yet been confirmed to have arrived.
     pub(super) parcel: Option<Parcel>,
+    /// Addresses that answered wrongly.
+    pub(super) blocks: Blocks,
+    /// Passwords that are being compared, and failures in a row.
+    pub(super) passwords: PasswordTries,
 }
 
 /// A number that waits for the account of another.
@@ -72,6 +78,8 @@ impl Record {
             answers: Vec::new(),
             claim: None,
             parcel: None,
+            blocks: Blocks::default(),
+            passwords: PasswordTries::default(),
         }
     }
 
@@ -116,7 +124,13 @@ impl Record {
         let challenges = self.challenges.iter().map(Challenge::forget_at);
         let grants = self.grants.iter().map(|grant| grant.expires_at);
         let answers = self.answers.iter().map(KeptAnswer::forget_at);
-        let rest = [Some(self.seen_at), self.sends.forget_at(), self.guesses.forget_at(false)];
+        let rest = [
+            Some(self.seen_at),
+            self.sends.forget_at(),
+            self.guesses.forget_at(false),
+            self.blocks.forget_at(),
+            self.passwords.forget_at(false),
+        ];
         challenges.chain(grants).chain(answers).chain(rest.into_iter().flatten()).max()
     }
 
@@ -148,6 +162,8 @@ impl Record {
         }
         self.sends.rebase(now);
         self.guesses.rebase(wrong, now);
+        self.blocks.rebase(wrong, now);
+        self.passwords.rebase(wrong, now);
         self.sessions.retain(|session| session.expires_at > wrong);
         for session in &mut self.sessions {
             // Ages stay: neither a fresh sign-in nor the grace of a refresh token comes back.
@@ -167,6 +183,8 @@ impl Record {
         self.sends.purge(now);
         let has_account = self.account.is_some();
         self.guesses.purge(has_account, now);
+        self.blocks.purge(now);
+        self.passwords.guesses.purge(has_account, now);
         self.sessions.retain(|session| now < session.expires_at);
         self.grants.retain(|grant| now < grant.expires_at);
         self.drop_answers(now);

@@ -80,9 +80,9 @@ fn reason(failure: &Failure) -> &'static str {
         Failure::Refused(refused) => refusal(&refused.refusal),
         Failure::NotDelivered { class, .. } => class.label(),
         Failure::DeliveryUnknown { .. } => "delivery_unknown",
-        Failure::SendsOverloaded => "overloaded",
+        Failure::SendsOverloaded | Failure::PasswordsOverloaded => "overloaded",
         Failure::Token(TokenError::Expired) => "token_expired",
-        Failure::Token(TokenError::Invalid | TokenError::WrongType) => "token_invalid",
+        Failure::Token(TokenError::Invalid | TokenError::WrongType | TokenError::UserGone) => "token_invalid",
         Failure::UnknownId => "unknown_id",
         Failure::Fault(fault) => match fault {
             Fault::Overloaded { .. } => "overloaded",
@@ -131,5 +131,12 @@ fn refusal(refusal: &Refusal) -> &'static str {
         Refusal::ProfileTooLarge => "profile_too_large",
         Refusal::MoveUnfinished(_) => "move_unfinished",
         Refusal::NothingToMove => "nothing_to_move",
+        Refusal::StruckOut { .. } => "wrong_code_blocked",
+        Refusal::AddressBlocked { .. } => "address_blocked",
+        Refusal::NoAccount => "no_account",
+        Refusal::Inactive => "account_inactive",
+        Refusal::WrongPassword { blocked_until: None } => "wrong_password",
+        Refusal::WrongPassword { blocked_until: Some(_) } => "wrong_password_blocked",
+        Refusal::PasswordBusy => "password_busy",
     }
 }

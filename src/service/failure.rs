@@ -28,6 +28,8 @@ pub enum Failure {
     },
     /// As many sends as allowed are under way; nothing was decided.
     SendsOverloaded,
+    /// As many passwords as allowed are being compared; nothing was decided.
+    PasswordsOverloaded,
     /// No access token, or one that is not good.
     Token(TokenError),
     /// An id that we did not make.

@@ -107,12 +107,13 @@ fn purpose_label(purpose: Label) -> &'static str {
 fn check_label(outcome: &Outcome) -> &'static str {
     let Outcome::Refused(refusal) = outcome else { return "approved" };
     match refusal {
-        Refusal::WrongCode { .. } => "incorrect",
+        Refusal::WrongCode { .. } | Refusal::StruckOut { .. } | Refusal::WrongPassword { .. } => "incorrect",
         Refusal::AttemptsExhausted { .. } => "exhausted",
         Refusal::Expired => "expired",
         Refusal::AlreadyApproved => "already_approved",
         Refusal::UnknownChallenge | Refusal::NothingPending => "not_found",
         Refusal::GuessDelayed { .. } => "delayed",
+        Refusal::AddressBlocked { .. } => "blocked",
         Refusal::GuessStopped { .. } => "stopped",
         _ => "closed",
     }
@@ -126,6 +127,8 @@ fn refusal_label(refusal: &Refusal) -> Option<&'static str> {
         Refusal::SendLimited { limit: SendLimit::Day | SendLimit::Address, .. } => "send_day",
         Refusal::GuessDelayed { .. } => "guess_delay",
         Refusal::GuessStopped { .. } => "guess_stop",
+        Refusal::AddressBlocked { .. } => "blocked",
+        Refusal::PasswordBusy => "inflight",
         Refusal::IdempotencyMismatch | Refusal::IdempotencyInFlight { .. } => "idempotency",
         _ => return None,
     })

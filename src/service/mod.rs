@@ -1,7 +1,7 @@
 //! The use cases, in the core's words: what every API is a translation onto. No HTTP here.
 //!
 //! `verification` (start, resend, check, cancel, read) · `sign_in` (receipts, refresh, tokens) · `user` (what a
-//! signed-in person may do) · `moving` (phone change) · `sending` (from a draft to a settled send). Typed text is
+//! signed-in person may do) · `passwords` (registering, signing in with a password) · `tokens` (signing) · `moving` (phone change) · `sending` (from a draft to a settled send). Typed text is
 //! read by `number` and `code_input`; `audit` and `meters` tell what happened.
 
 #![expect(
@@ -9,6 +9,7 @@
     reason = "a use case names the outcomes its command can have; every other one is a refusal or `unexpected`"
 )]
 
+mod admin;
 pub mod audit;
 pub mod code_input;
 pub mod digits;
@@ -16,8 +17,10 @@ mod failure;
 mod meters;
 mod moving;
 pub mod number;
+mod passwords;
 mod sending;
 mod sign_in;
+pub mod tokens;
 mod user;
 mod user_ids;
 mod verification;
@@ -28,7 +31,9 @@ use tokio_util::task::TaskTracker;
 
 pub use self::{
     failure::{Failure, Refused},
-    sign_in::{Introspection, SignedInTokens},
+    passwords::GrantRef,
+    sign_in::Introspection,
+    tokens::{RefreshStyle, SignedInTokens, TokenFacts, TokenStyle},
     user::User,
     user_ids::UserIds,
     verification::{Checked, Code, StartInput, Verification, VerificationRef},
@@ -36,12 +41,13 @@ pub use self::{
 use crate::{
     clock::Clock,
     entropy::Entropy,
+    password::Hasher,
     phone::{Directory, Reply},
     record::{
         Command, Door, IdempotencyKey, Keyring, Label, Outcome, PhoneNumber, Policy, Refusal, Request, SendQuota,
         Sender, UnixMillis,
     },
-    sms,
+    sms::{self, text::CodeText},
     token::{Caller, HexId, TokenMaker},
 };
 
@@ -54,12 +60,17 @@ pub struct Dialect {
     pub label: Label,
     /// Its figures.
     pub policy: Arc<Policy>,
+    /// How its tokens differ from the canonical ones.
+    pub tokens: TokenStyle,
+    /// What its messages say, if not what all others do.
+    pub text: Option<Arc<CodeText>>,
 }
 
 impl Dialect {
     /// An API of this name with these figures.
     pub fn new(name: &'static str, policy: Policy) -> Self {
-        Self { name, label: Label::of(name), policy: Arc::new(policy) }
+        let (tokens, text) = (TokenStyle::default(), None);
+        Self { name, label: Label::of(name), policy: Arc::new(policy), tokens, text }
     }
 
     /// Its door of that purpose.
@@ -133,6 +144,8 @@ pub struct Parts {
     pub keys: Arc<Keyring>,
     /// Tokens.
     pub tokens: TokenMaker,
+    /// Passwords.
+    pub passwords: Hasher,
     /// Fresh user ids.
     pub user_ids: UserIds,
     /// The time.

@@ -67,7 +67,7 @@ impl Service {
         audit::done("phone_left", dialect, origin, from);
         audit::done("phone_changed", dialect, origin, to);
         let signed_in = moved.ok_or(Failure::Internal("a phone change without a session"))?;
-        self.sign(to, &signed_in, self.now())
+        self.sign(dialect, to, &signed_in, self.now())
     }
 
     /// Brings an account on its way to its new number. Every step may have been done before.

@@ -52,13 +52,13 @@ impl Service {
         answer.value.shown_code = self.parts.show_codes.then(|| draft.code.clone());
         self.meters.issued(dialect.name, draft.door.purpose, draft.channel);
         audit::done("code_requested", dialect, origin, phone);
-        let sms = self.message(phone, &draft, reply.now.0);
+        let sms = self.message(dialect, phone, &draft, reply.now.0);
         let report = self.parts.sender.send(permit, &sms).await;
         audit::sent(dialect, origin, phone, &draft, &report);
         self.settle(dialect, answer, &draft, report).await
     }
 
-    fn message(&self, phone: PhoneNumber, draft: &Draft, now_ms: u64) -> Sms {
+    fn message(&self, dialect: &Dialect, phone: PhoneNumber, draft: &Draft, now_ms: u64) -> Sms {
         let texts = &self.parts.texts;
         let valid_s = u32::try_from(draft.expires_at.0.saturating_sub(now_ms) / SECOND).unwrap_or(u32::MAX);
         let host = draft.facts.origin.as_deref().and_then(|origin| texts.webotp_host(origin));
@@ -69,6 +69,7 @@ impl Service {
             locale: draft.facts.locale.as_deref(),
             webotp_host: host.as_ref(),
             app_hash: hash.as_ref(),
+            own: dialect.text.as_deref(),
         });
         Sms { to: phone, text, valid_s }
     }

@@ -1,51 +1,15 @@
 //! Sign-ins: receipts, codes and refresh tokens turned into tokens; revocation and introspection.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use zeroize::Zeroizing;
-
 use crate::{
-    record::{
-        Command, IdKind, Label, OnMatch, Outcome, PhoneNumber, SECOND, SealedId, SignIn, SignedIn, Target, UnixMillis,
-    },
-    token::{AccessClaims, AccessGrant, HexId, Minted, ReceiptClaims, ReceiptGrant, Token, TokenError},
+    record::{Command, IdKind, Label, OnMatch, Outcome, PhoneNumber, Refusal, SealedId, SignIn, Target, UnixMillis},
+    token::{AccessClaims, HexId, ReceiptClaims, ReceiptGrant, Token},
 };
 
-use super::{Answer, Dialect, Failure, Origin, Service, VerificationRef, audit, verification::Verification};
-
-/// How a person who typed a code from an SMS has proved herself (RFC 8176).
-const AMR: &[&str] = &["otp", "sms"];
-/// What every refresh token of `/v1` starts with.
-const REFRESH_PREFIX: &str = "rt_";
-
-/// The tokens of a session, just signed.
-#[derive(Debug, Clone)]
-pub struct SignedInTokens {
-    /// The access token.
-    pub access: Minted,
-    /// The refresh token. A credential.
-    pub refresh: RefreshToken,
-    /// Seconds until the session ends.
-    pub refresh_expires_in_s: u64,
-    /// True if this sign-in made the account.
-    pub is_new_user: bool,
-}
-
-/// A refresh token's text; `Debug` hides it, wiped on drop.
-#[derive(Clone)]
-pub struct RefreshToken(Zeroizing<String>);
-
-impl RefreshToken {
-    /// The text, for the answer to its owner alone.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for RefreshToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
+use super::{
+    Answer, Dialect, Failure, Origin, Service, VerificationRef, audit,
+    tokens::{BY_CODE, RefreshHeld, SignedInTokens},
+    verification::Verification,
+};
 
 /// What an introspected token is (RFC 7662).
 #[derive(Debug, Clone)]
@@ -74,7 +38,8 @@ impl Service {
         let view = &verification.view;
         let jti = self.parts.keys.seal(view.key, IdKind::Verification, verification.phone, view.nonce);
         let purpose = view.door.purpose;
-        let grant = ReceiptGrant { purpose: purpose.as_str(), phone: verification.phone, amr: AMR, jti: HexId(jti.0) };
+        let grant =
+            ReceiptGrant { purpose: purpose.as_str(), phone: verification.phone, amr: BY_CODE, jti: HexId(jti.0) };
         let minted =
             self.parts.tokens.receipt(&grant, at).map_err(|_| Failure::Internal("a receipt cannot be signed"))?;
         self.meters.token("receipt");
@@ -111,11 +76,13 @@ impl Service {
         target: Target,
         code: super::Code,
     ) -> Result<Answer<SignedInTokens>, Failure> {
+        let address = self.sender_of(origin).address;
         self.open_session(dialect, origin, phone, |sign_in| Command::Check {
             target,
             code,
             on_match: OnMatch::SignIn(sign_in),
             session: None,
+            address,
         })
         .await
     }
@@ -134,7 +101,7 @@ impl Service {
     }
 
     /// Runs a command that opens a session, with the draws it needs.
-    async fn open_session(
+    pub(super) async fn open_session(
         &self,
         dialect: &Dialect,
         origin: &Origin,
@@ -175,72 +142,38 @@ impl Service {
         if !reply.replayed {
             audit::done("signed_in", dialect, origin, phone);
         }
-        Ok(Answer::of(&reply, self.sign(phone, &signed_in, reply.now)?))
+        Ok(Answer::of(&reply, self.sign(dialect, phone, &signed_in, reply.now)?))
     }
 
-    /// Signs the tokens of a session.
-    pub(super) fn sign(
-        &self,
-        phone: PhoneNumber,
-        signed_in: &SignedIn,
-        now: UnixMillis,
-    ) -> Result<SignedInTokens, Failure> {
-        let keys = &self.parts.keys;
-        let sid = keys.seal(signed_in.key, IdKind::Session, phone, signed_in.session);
-        let client = signed_in.client;
-        let grant = AccessGrant {
-            user_id: signed_in.user_id,
-            phone,
-            sid: HexId(sid.0),
-            client_id: client.as_str(),
-            auth_time: signed_in.opened_at,
-            amr: AMR,
-        };
-        let access =
-            self.parts.tokens.access(&grant, now).map_err(|_| Failure::Internal("an access token cannot be signed"))?;
-        let refresh = keys.refresh_token(signed_in.key, phone, signed_in.session, signed_in.generation);
-        self.meters.token("access");
-        self.meters.token("refresh");
-        Ok(SignedInTokens {
-            access,
-            refresh: RefreshToken(Zeroizing::new(format!("{REFRESH_PREFIX}{}", URL_SAFE_NO_PAD.encode(refresh)))),
-            refresh_expires_in_s: signed_in.expires_at.since(now) / SECOND,
-            is_new_user: signed_in.is_new_user,
-        })
-    }
-
-    /// Rotates a refresh token of `/v1`.
+    /// Gives the next tokens for a refresh token: an opaque one of `/v1`, or a JWT of one of the dialects in `of`.
     pub async fn refresh(
         &self,
         dialect: &Dialect,
         origin: &Origin,
         token: &str,
+        of: &[&str],
     ) -> Result<Answer<SignedInTokens>, Failure> {
-        let (opened, generation) = self.open_refresh(token).ok_or(Failure::Token(TokenError::Invalid))?;
-        let request = self.request(origin, Command::Refresh { session: opened.nonce, generation, rotate: true });
-        self.to_its_end(dialect, origin, |service, dialect, origin| async move {
-            let reply = service.ask(&dialect, opened.phone, request).await?;
+        let held = self.open_refresh(token, of)?;
+        let rotate = dialect.tokens.refresh.rotates();
+        let command = Command::Refresh { session: held.opened.nonce, generation: held.generation, rotate };
+        let (phone, request) = (held.opened.phone, self.request(origin, command));
+        self.to_its_end(dialect, origin, move |service, dialect, origin| async move {
+            let reply = service.ask(&dialect, phone, request).await?;
             let Outcome::SignedIn(signed_in) = reply.outcome else {
                 let failure = service.unexpected(&dialect, &reply);
-                audit::refused("refreshed", &dialect, &origin, opened.phone, &failure);
+                audit::refused("refreshed", &dialect, &origin, phone, &failure);
                 return Err(failure);
             };
-            audit::done("refreshed", &dialect, &origin, opened.phone);
-            Ok(Answer::of(&reply, service.sign(opened.phone, &signed_in, reply.now)?))
+            audit::done("refreshed", &dialect, &origin, phone);
+            Ok(Answer::of(&reply, service.sign(&dialect, phone, &signed_in, reply.now)?))
         })
         .await
-    }
-
-    fn open_refresh(&self, token: &str) -> Option<(crate::record::Opened, u32)> {
-        let encoded = token.strip_prefix(REFRESH_PREFIX)?;
-        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(encoded).ok()?);
-        self.parts.keys.open_refresh(&bytes)
     }
 
     /// Ends the session of an access or refresh token. A token that is not good any more is a success (RFC 7009), which
     /// no record answers: `None`.
     pub async fn revoke(&self, dialect: &Dialect, origin: &Origin, token: &str) -> Result<Option<Answer<()>>, Failure> {
-        let by_refresh = self.open_refresh(token).map(|(opened, _)| opened);
+        let by_refresh = self.open_any_refresh(token).ok().map(|held| held.opened);
         let by_access = || {
             let claims = self.parts.tokens.read_access(token, self.now()).ok()?;
             self.parts.keys.open(IdKind::Session, SealedId(claims.sid.0))
@@ -266,6 +199,7 @@ impl Service {
             return match self.user_of(dialect, claims).await {
                 Ok(user) => Ok(Introspection::Access(Box::new(user.claims))),
                 Err(Failure::Token(_)) => Ok(Introspection::Inactive),
+                Err(Failure::Refused(refused)) if refused.refusal == Refusal::Inactive => Ok(Introspection::Inactive),
                 // Not knowing is not the same as knowing that it has ended.
                 Err(failure) => Err(failure),
             };
@@ -273,7 +207,9 @@ impl Service {
         if let Ok(claims) = self.parts.tokens.read_receipt(token, self.now()) {
             return Ok(Introspection::Receipt(Box::new(claims)));
         }
-        let Some((opened, generation)) = self.open_refresh(token) else { return Ok(Introspection::Inactive) };
+        let Ok(RefreshHeld { opened, generation }) = self.open_any_refresh(token) else {
+            return Ok(Introspection::Inactive);
+        };
         let command = Command::Authenticate { session: opened.nonce };
         let reply = self.ask(dialect, opened.phone, command.into()).await?;
         Ok(match reply.outcome {

@@ -48,6 +48,16 @@ impl Service {
             Outcome::Authenticated { .. } | Outcome::Refused(Refusal::SessionUnknown) => {
                 Err(Failure::Token(TokenError::Invalid))
             }
+            Outcome::Refused(Refusal::NoAccount) => Err(Failure::Token(TokenError::UserGone)),
+            _ => Err(self.unexpected(dialect, &reply)),
+        }
+    }
+
+    /// Who has a number, if anyone.
+    pub async fn identify(&self, dialect: &Dialect, phone: PhoneNumber) -> Result<Option<Account>, Failure> {
+        let reply = self.ask(dialect, phone, Command::Identify.into()).await?;
+        match reply.outcome {
+            Outcome::Identified(account) => Ok(account.map(|account| *account)),
             _ => Err(self.unexpected(dialect, &reply)),
         }
     }

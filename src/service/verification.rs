@@ -161,6 +161,34 @@ impl Service {
         self.approve(dialect, origin, phone, (Target::Newest(dialect.door(purpose)), code, session)).await
     }
 
+    /// Checks a code by number, and no more: neither a receipt nor a session comes of it.
+    pub async fn confirm_newest(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        (phone, purpose): (PhoneNumber, Label),
+        code: Code,
+    ) -> Result<Answer<()>, Failure> {
+        let target = Target::Newest(dialect.door(purpose));
+        let address = self.sender_of(origin).address;
+        let check = Command::Check { target, code, on_match: OnMatch::Approve, session: None, address };
+        let request = self.request(origin, check);
+        self.to_its_end(dialect, origin, move |service, dialect, origin| async move {
+            let reply = service.ask(&dialect, phone, request).await?;
+            if !reply.replayed {
+                service.meters.check(dialect.name, &reply.outcome);
+            }
+            let Outcome::Approved { view, at, .. } = &reply.outcome else {
+                let failure = service.unexpected(&dialect, &reply);
+                audit::refused("code_checked", &dialect, &origin, phone, &failure);
+                return Err(failure);
+            };
+            service.verified(&dialect, &origin, phone, view, reply.replayed, *at);
+            Ok(Answer::of(&reply, ()))
+        })
+        .await
+    }
+
     async fn approve(
         &self,
         dialect: &Dialect,
@@ -168,7 +196,9 @@ impl Service {
         phone: PhoneNumber,
         (target, code, session): (Target, Code, Option<SessionRef>),
     ) -> Result<Answer<Checked>, Failure> {
-        let request = self.request(origin, Command::Check { target, code, on_match: OnMatch::Approve, session });
+        let address = self.sender_of(origin).address;
+        let check = Command::Check { target, code, on_match: OnMatch::Approve, session, address };
+        let request = self.request(origin, check);
         self.to_its_end(dialect, origin, |service, dialect, origin| async move {
             service.approve_now(&dialect, &origin, phone, request, session).await
         })
@@ -201,7 +231,7 @@ impl Service {
             }
             // A retry of a check that moved an account.
             Outcome::SignedIn(signed_in) => {
-                Ok(Answer::of(&reply, Checked::Moved(self.sign(phone, &signed_in, reply.now)?)))
+                Ok(Answer::of(&reply, Checked::Moved(self.sign(dialect, phone, &signed_in, reply.now)?)))
             }
             _ => {
                 let failure = self.unexpected(dialect, &reply);
@@ -259,21 +289,5 @@ impl Service {
             Outcome::Verification(view) => Ok(Answer::of(&reply, Verification::new(&self.parts.keys, phone, view))),
             _ => Err(self.unexpected(dialect, &reply)),
         }
-    }
-
-    /// Clears delays and counts of failures of a number.
-    pub async fn unlock(&self, dialect: &Dialect, origin: &Origin, phone: PhoneNumber) -> Result<Answer<()>, Failure> {
-        let request = self.request(origin, Command::Unlock);
-        self.to_its_end(dialect, origin, |service, dialect, origin| async move {
-            let reply = service.ask(&dialect, phone, request).await?;
-            match reply.outcome {
-                Outcome::Done => {
-                    audit::done("number_unlocked", &dialect, &origin, phone);
-                    Ok(Answer::of(&reply, ()))
-                }
-                _ => Err(service.unexpected(&dialect, &reply)),
-            }
-        })
-        .await
     }
 }

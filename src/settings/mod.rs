@@ -19,7 +19,7 @@ use std::{fmt, path::Path};
 
 use self::{layers::Layers, reader::Reader};
 pub use self::{
-    policy::{Api, Codes, Dev, Limits, Token},
+    policy::{Api, Codes, Dev, Limits, Password, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
     sms::{GatewayKind, Simulated, Sms, Twilio},
@@ -52,6 +52,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `[token]`.
     pub token: Token,
+    /// `[password]`.
+    pub password: Password,
     /// `[api]`: who may call.
     pub api: Api,
     /// `[sms]`: who sends, and what.
@@ -130,6 +132,7 @@ impl Settings {
             codes: Codes::read(reader),
             limits: Limits::read(reader),
             token: Token::read(reader),
+            password: Password::read(reader),
             api: Api::read(reader),
             sms: Sms::read(reader),
             dev: Dev::read(reader),

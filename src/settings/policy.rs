@@ -112,6 +112,30 @@ impl Token {
     }
 }
 
+/// `[password]`: what a hash costs, and how many are made at once.
+#[derive(Debug, Clone)]
+pub struct Password {
+    /// Memory of one hash, in KiB.
+    pub memory_kib: u32,
+    /// Passes over that memory.
+    pub passes: u32,
+    /// Hashes made at once.
+    pub hashing_max: usize,
+    /// Callers that may wait for a place.
+    pub waiting_max: usize,
+}
+
+impl Password {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            memory_kib: r.number("password.memory_kib", 19_456..=1_048_576),
+            passes: r.number("password.passes", 2..=20),
+            hashing_max: r.number("password.hashing_max", 1..=64),
+            waiting_max: r.number("password.waiting_max", 0..=10_000),
+        }
+    }
+}
+
 /// `[api]`: who may call.
 #[derive(Debug, Clone)]
 pub struct Api {

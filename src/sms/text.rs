@@ -72,6 +72,22 @@ pub struct CodeFacts<'a> {
     pub webotp_host: Option<&'a WebOtpHost>,
     /// The app that waits for the code, from [`Texts::app_hash`].
     pub app_hash: Option<&'a AppHash>,
+    /// The caller's own words, whatever the locale.
+    pub own: Option<&'a CodeText>,
+}
+
+/// A text of a code that belongs to one API. Placeholders: `{code}` (exactly once), `{app}`, `{minutes}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeText(Template);
+
+impl CodeText {
+    /// Parses it; the error says what is wrong with it.
+    pub fn parse(source: &str) -> Result<Self, &'static str> {
+        let template = Template::parse(Kind::Code, source)?;
+        let longest = template.fill(&Facts { code: LONGEST_CODE, app: "otpd", minutes: 99 });
+        template::check_text(&longest, Some(LONGEST_CODE))?;
+        Ok(Self(template))
+    }
 }
 
 /// A code's digits on their way into a text; `Debug` hides them.
@@ -143,7 +159,8 @@ impl Texts {
         let hash = facts.app_hash.or_else(|| self.allowed.default_hash());
         let minutes = (facts.valid_s / 60).clamp(1, 99);
         let Code(code) = facts.code;
-        let mut text = self.codes.pick(facts.locale).fill(&Facts { code, app: &self.app, minutes });
+        let template = facts.own.map_or_else(|| self.codes.pick(facts.locale), |own| &own.0);
+        let mut text = template.fill(&Facts { code, app: &self.app, minutes });
         // The hash comes first: the line of the page has to be the last.
         if let Some(hash) = hash {
             text.push_str(&format!("\n{}", hash.as_str()));
@@ -191,6 +208,7 @@ impl Texts {
                 locale: Some(locale),
                 webotp_host: self.allowed.longest_host(),
                 app_hash: self.allowed.any_hash(),
+                own: None,
             };
             if parts(&self.code(&longest)) > parts_max {
                 return Err(SettingError::new(setting(), "is longer than parts_max allows, lines for phones included"));

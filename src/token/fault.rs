@@ -81,7 +81,7 @@ pub enum TokenFault {
     Signing,
 }
 
-/// Why a token was not accepted. All a client may learn is "expired" or "invalid".
+/// Why a token was not accepted. The canonical API tells "expired" and "invalid" apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Well signed and meant for us, but over.
@@ -90,6 +90,9 @@ pub enum TokenError {
     /// Well signed by us, of another kind than asked for: a receipt where an access token belongs.
     #[error("token of another type")]
     WrongType,
+    /// Good, and the account it names has been erased.
+    #[error("token of nobody")]
+    UserGone,
     /// Anything else. On purpose without detail: a forger is told nothing.
     #[error("token invalid")]
     Invalid,

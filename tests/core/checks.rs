@@ -321,7 +321,8 @@ fn a_hundred_guesses_are_the_end() {
     let (v1, at) = (Label::of("v1"), door("v1/login"));
     for turn in 1..10_000 {
         let code = Code::from_digits("000000").unwrap();
-        let check = Command::Check { target: Target::Newest(at), code, on_match: OnMatch::Approve, session: None };
+        let check =
+            Command::Check { target: Target::Newest(at), code, on_match: OnMatch::Approve, session: None, address: 0 };
         let until = match world.decide('A', v1, &check.into()).outcome {
             Outcome::Refused(Refusal::WrongCode { .. }) => continue,
             Outcome::Refused(Refusal::GuessDelayed { until }) => until,

@@ -211,6 +211,7 @@ fn debug_shows_no_secret() {
             code: Code::from_digits(&sent).unwrap(),
             on_match: otpd::record::OnMatch::Approve,
             session: None,
+            address: 0,
         };
         let next = decision.next.as_ref().unwrap();
         let checked = decide(rules, next, &Request::from(check.clone()), T0);

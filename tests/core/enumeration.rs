@@ -122,6 +122,7 @@ fn command(dialect: &str, path: &Path, act: Act) -> Command {
         code: Code::from_digits(code).unwrap(),
         on_match: OnMatch::Approve,
         session: None,
+        address: 0,
     };
     match act {
         Act::RightByNumber => check(by_number, &newest.1),

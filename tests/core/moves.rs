@@ -21,7 +21,7 @@ fn an_account_moves() {
         t=3s release B s → released user 1
         t=3s move is move A to B
         t=3s forgotten is never
-        t=3s auth s ⇢ no: session unknown
+        t=3s auth s ⇢ no: no account
         B: t=3s adopt A s session=n → signed in n gen 0 user 1 known till 30d3s
         B: t=3s auth n ⇢ alive n opened 3s user 1 name Ada
         B: t=3s move is no move

@@ -156,7 +156,7 @@ impl Pair {
                 Wanted::Session { session, user } => OnMatch::SignIn(sign_in(session, user)),
                 Wanted::Grant { nonce } => OnMatch::Grant { nonce, life_ms: 10 * MINUTE },
             };
-            Command::Check { target, code: Code::from_digits(&typed).unwrap(), on_match, session: None }
+            Command::Check { target, code: Code::from_digits(&typed).unwrap(), on_match, session: None, address: 0 }
         };
         match ask {
             Ask::Start { nonce, door, sender } => {
@@ -189,7 +189,7 @@ impl Pair {
             }
             Ask::Register { nonce, session, user } => {
                 let (profile, sign_in) = (ProfilePatch::default(), sign_in(session, user));
-                (Command::Register { nonce, profile, sign_in }, Label::of("v1"))
+                (Command::Register { nonce, profile, password: None, sign_in }, Label::of("v1"))
             }
             Ask::Refresh { session, generation } => {
                 (Command::Refresh { session, generation, rotate: true }, Label::of("v1"))
@@ -257,7 +257,11 @@ fn words(decision: &Decision) -> String {
         Outcome::Authenticated { .. } => "alive".to_owned(),
         Outcome::Done => "done".to_owned(),
         Outcome::Refused(refusal) => refused(refusal),
-        other @ (Outcome::Exported(_) | Outcome::Claimed { .. } | Outcome::Released(_)) => format!("{other:?}"),
+        other @ (Outcome::Exported(_)
+        | Outcome::Claimed { .. }
+        | Outcome::Released(_)
+        | Outcome::Identified(_)
+        | Outcome::Comparing(_)) => format!("{other:?}"),
     }
 }
 

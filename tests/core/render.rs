@@ -53,6 +53,10 @@ fn outcome(world: &World, outcome: &Outcome) -> String {
         Outcome::Done => "done".to_owned(),
         Outcome::Claimed { from, view } => format!("claimed from {} by {}", letter(*from), name(view.nonce)),
         Outcome::Released(account) => format!("released user {}", account.user_id),
+        Outcome::Identified(account) => {
+            account.as_ref().map_or("nobody".to_owned(), |account| format!("user {}", account.user_id))
+        }
+        Outcome::Comparing(hash) => format!("comparing with {}", if hash.is_some() { "its hash" } else { "any" }),
         Outcome::Refused(refused) => format!("no: {}", refusal(refused)),
     }
 }
@@ -118,5 +122,14 @@ fn refusal(refused: &Refusal) -> String {
         Refusal::AccountExists => "account exists".to_owned(),
         Refusal::ProfileTooLarge => "profile too large".to_owned(),
         Refusal::NothingToMove => "nothing to move".to_owned(),
+        Refusal::StruckOut { until } => format!("wrong, blocked until {}", time(*until)),
+        Refusal::AddressBlocked { until } => format!("blocked until {}", time(*until)),
+        Refusal::NoAccount => "no account".to_owned(),
+        Refusal::Inactive => "inactive".to_owned(),
+        Refusal::WrongPassword { blocked_until: None } => "wrong password".to_owned(),
+        Refusal::WrongPassword { blocked_until: Some(until) } => {
+            format!("wrong password, blocked until {}", time(*until))
+        }
+        Refusal::PasswordBusy => "busy".to_owned(),
     }
 }

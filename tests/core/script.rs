@@ -224,7 +224,7 @@ impl<'a> Line<'a> {
             (None, None) => OnMatch::Approve,
         };
         let session = self.options.get("by").map(|by| world.session_ref(by));
-        Command::Check { target, code: Code::from_digits(&typed).unwrap(), on_match, session }
+        Command::Check { target, code: Code::from_digits(&typed).unwrap(), on_match, session, address: 0 }
     }
 
     fn account_command(&self, world: &mut World) -> Command {
@@ -234,7 +234,7 @@ impl<'a> Line<'a> {
             "redeem" => Command::Redeem { nonce: first(world), sign_in: world.sign_in(self.word(1)) },
             "register" => {
                 let (nonce, sign_in) = (first(world), world.sign_in(self.word(1)));
-                Command::Register { nonce, profile: self.patch(), sign_in }
+                Command::Register { nonce, profile: self.patch(), password: None, sign_in }
             }
             "refresh" => {
                 let rotate = !self.words.contains(&"keep");

@@ -183,7 +183,7 @@ fn erasing_buys_nothing() {
         t=32s start d ⇢ no: window until 2m
         t=33s erase s1 → done
         t=33s user is None
-        t=33s auth s1 ⇢ no: session unknown
+        t=33s auth s1 ⇢ no: no account
         t=33s redeem b s2 ⇢ no: receipt invalid
         t=33s failures is 5
         t=33s start d ⇢ no: window until 2m

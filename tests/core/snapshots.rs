@@ -3,8 +3,8 @@
 use expect_test::expect_file;
 use otpd::record::{
     Account, CHALLENGE_SENDS_MAX, Code, Command, Decision, IdempotencyKey, Label, MINUTE, MessageFacts, OnMatch,
-    Outcome, PROFILE_BYTES_MAX, Policy, Profile, ProfilePatch, Record, Request, Rules, SECOND, SENDS_MAX, SESSIONS_MAX,
-    SendResult, Sender, SessionRef, SignIn, Target, UnixMillis, decide,
+    Outcome, PROFILE_BYTES_MAX, PasswordHash, Policy, Profile, ProfilePatch, Record, Request, Rules, SECOND, SENDS_MAX,
+    SESSIONS_MAX, SendResult, Sender, SessionRef, SignIn, Target, UnixMillis, decide,
     invariants::RECORD_BYTES_MAX,
     snapshot::{self, HEADER_LEN, Header, SCHEMA, Unreadable},
 };
@@ -42,7 +42,7 @@ impl Built {
     fn pass(&mut self, sent: &Decision, on_match: OnMatch, session: Option<SessionRef>) -> Outcome {
         let draft = sent.draft.as_ref().unwrap();
         let (target, code) = (Target::Id(draft.nonce), draft.code.clone());
-        self.decide(Command::Check { target, code, on_match, session }, None).outcome
+        self.decide(Command::Check { target, code, on_match, session, address: 0 }, None).outcome
     }
 }
 
@@ -96,22 +96,24 @@ fn rich() -> Record {
     built.decide(Command::Start(Box::new(begin(8, "four/login"))), None);
     let wrong = Code::from_digits("000001").unwrap();
     let (target, on_match) = (Target::Newest(door("four/login")), OnMatch::Approve);
-    built.decide(Command::Check { target, code: wrong, on_match, session: None }, None);
+    built.decide(Command::Check { target, code: wrong, on_match, session: None, address: 0 }, None);
     built.record
 }
 
-/// Golden bytes of schema 1: they are what we write, and they are read for as long as the schema is known.
+/// Golden bytes of each schema: the newest is what we write, and all are read for as long as the schema is known.
 #[test]
 fn golden_bytes() {
     let record = rich();
     let bytes = snapshot::encode(&record);
     let lines = bytes.chunks(32).map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n");
-    let golden = expect_file!["../golden/snapshot_v1.hex"];
+    let golden = expect_file!["../golden/snapshot_v2.hex"];
     golden.assert_eq(&lines.collect::<String>());
-    let text: String = golden.data().split_whitespace().collect();
-    let read: Vec<u8> =
-        (0..text.len()).step_by(2).map(|place| u8::from_str_radix(&text[place..place + 2], 16).unwrap()).collect();
-    assert_eq!(snapshot::decode(phone('A'), &read), Ok(record));
+    for golden in [golden, expect_file!["../golden/snapshot_v1.hex"]] {
+        let text: String = golden.data().split_whitespace().collect();
+        let byte = |place: usize| u8::from_str_radix(&text[place..place + 2], 16).unwrap();
+        let read: Vec<u8> = (0..text.len()).step_by(2).map(byte).collect();
+        assert_eq!(snapshot::decode(phone('A'), &read), Ok(record.clone()));
+    }
 }
 
 /// Security 58: no code, nor anything that one could search for it without the key, is in the bytes.
@@ -274,8 +276,10 @@ fn the_fullest_record_fits() {
 fn an_account_on_its_way_fits() {
     let mut built = Built::new(policy(Label::of("wide")));
     let profile = Profile { bio: Some(text(PROFILE_BYTES_MAX)), ..Profile::default() };
+    let (at, active) = (built.now, true);
+    let password = PasswordHash::new("x".repeat(160));
     let account =
-        Account { user_id: u64::MAX, created_at: built.now, updated_at: built.now, verified_at: built.now, profile };
+        Account { user_id: u64::MAX, created_at: at, updated_at: at, verified_at: at, profile, active, password };
     let mut bound = start(1, door("v1/phone_change"));
     bound.bound_to = Some(SessionRef { phone: phone('B'), nonce: 5 });
     let sent = built.decide(Command::Start(Box::new(bound)), None);

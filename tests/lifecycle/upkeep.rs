@@ -139,7 +139,8 @@ async fn a_full_report_queue_holds_nobody_up() {
 async fn claim(world: &World, by: SessionRef, to: PhoneNumber) -> Move {
     let draft = world.ask(to, start_with(Some(by))).await.unwrap().draft.unwrap();
     let Command::Check { target, code, on_match, .. } = check(draft.nonce, &draft.code) else { panic!("no check") };
-    let outcome = world.ask(to, Command::Check { target, code, on_match, session: Some(by) }).await.unwrap().outcome;
+    let outcome =
+        world.ask(to, Command::Check { target, code, on_match, session: Some(by), address: 0 }).await.unwrap().outcome;
     assert!(matches!(outcome, Outcome::Claimed { .. }), "{outcome:?}");
     Move { from: by.phone, to, session: by.nonce }
 }

@@ -150,7 +150,7 @@ impl Sim {
             _ => OnMatch::Grant { nonce: lots.draw(), life_ms: 5 * otpd::record::MINUTE },
         };
         let session = asked.bound_to.filter(|_| lots.chance(900));
-        Some(Draft { command: Command::Check { target, code, on_match, session }, door, right })
+        Some(Draft { command: Command::Check { target, code, on_match, session, address: 0 }, door, right })
     }
 
     /// The same key again: with what it came with, or (rarely) with something else.

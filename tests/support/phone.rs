@@ -160,7 +160,7 @@ impl World {
         let (nonce, code) = self.challenge(phone).await;
         let sign_in = SignIn { session: nonce ^ 1, user_id: phone.as_u64(), client: Label::of("otpd") };
         let on_match = OnMatch::SignIn(sign_in);
-        let check = Command::Check { target: Target::Id(nonce), code, on_match, session: None };
+        let check = Command::Check { target: Target::Id(nonce), code, on_match, session: None, address: 0 };
         let outcome = self.ask(phone, check).await.unwrap().outcome;
         let Outcome::SignedIn(signed_in) = outcome else { panic!("not signed in: {outcome:?}") };
         signed_in.session
@@ -214,7 +214,7 @@ pub(crate) fn check_by_number(code: &Code) -> Command {
 }
 
 fn check_at(target: Target, code: &Code) -> Command {
-    Command::Check { target, code: code.clone(), on_match: OnMatch::Approve, session: None }
+    Command::Check { target, code: code.clone(), on_match: OnMatch::Approve, session: None, address: 0 }
 }
 
 /// A code of the right length that is not `right`.

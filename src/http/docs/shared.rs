@@ -23,7 +23,7 @@ pub(in crate::http) const BODY: &[ProblemCode] = &[
 pub(in crate::http) const ADMISSION: &[ProblemCode] = &[ProblemCode::InvalidKey, ProblemCode::RateLimited];
 /// Knowing a signed-in person.
 pub(in crate::http) const SIGNED_IN: &[ProblemCode] =
-    &[ProblemCode::InvalidKey, ProblemCode::TokenInvalid, ProblemCode::TokenExpired];
+    &[ProblemCode::InvalidKey, ProblemCode::TokenInvalid, ProblemCode::TokenExpired, ProblemCode::AccountInactive];
 /// Reaching a number's record and keeping what changed.
 pub(in crate::http) const RECORD: &[ProblemCode] = &[
     ProblemCode::RateLimited,

@@ -323,19 +323,36 @@ fn start_phone_change() -> Operation {
 
 /// For keys with the `admin` scope.
 pub(super) fn admin() -> Api {
-    let unlock = operation("post", "/v1/admin/unlock", "unlockNumber")
-        .about("Unlock a number", "Clears locks, delays and counts of the number. Needs a key with the `admin` scope.")
-        .callers(Callers::Keyed)
-        .idempotent()
-        .takes(true, Content::of("Unlock").example("number", json!({ "to": NUMBER })))
-        .answers_empty(204, "Unlocked.", &["Idempotency-Replayed"])
-        .refuses(ADMISSION)
-        .refuses(BODY)
-        .refuses(&[NumberInvalid, Scope]);
+    let call = |path, id, summary, description| {
+        operation("post", path, id)
+            .about(summary, description)
+            .callers(Callers::Keyed)
+            .idempotent()
+            .takes(true, Content::of("Number").example("number", json!({ "to": NUMBER })))
+            .answers_empty(204, "Done.", &["Idempotency-Replayed"])
+            .refuses(ADMISSION)
+            .refuses(BODY)
+            .refuses(&[NumberInvalid, Scope])
+    };
+    let unlock = call(
+        "/v1/admin/unlock",
+        "unlockNumber",
+        "Unlock a number",
+        "Clears locks, delays, blocks and counts of the number.",
+    );
+    let deactivate = call(
+        "/v1/admin/deactivate",
+        "deactivateAccount",
+        "Shut an account",
+        "Nobody signs in to it, and no token of its sessions is good, until it is opened again.",
+    )
+    .refuses(&[NotFound]);
+    let activate = call("/v1/admin/activate", "activateAccount", "Open an account", "Opens an account that was shut.")
+        .refuses(&[NotFound]);
     Api {
         tag: "Administration",
         about: "For back ends whose key has the `admin` scope.",
-        operations: vec![unlock],
+        operations: vec![unlock, deactivate, activate],
         schemas: v1_schemas::admin(),
         ..Api::default()
     }

@@ -38,7 +38,7 @@ pub(super) fn user() -> Schemas {
 }
 
 pub(super) fn admin() -> Schemas {
-    vec![("Unlock", request(&["to"], json!({ "to": to(), "region": region() })))]
+    vec![("Number", request(&["to"], json!({ "to": to(), "region": region() })))]
 }
 
 /// A body that we answer.

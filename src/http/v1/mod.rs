@@ -36,6 +36,8 @@ pub struct V1 {
     pub api_keys: ApiKeys,
     /// Refuse callers without a key.
     pub require_key: bool,
+    /// Dialects whose refresh tokens `/oauth/token` takes, because they have no route for them.
+    pub refresh_of: Vec<&'static str>,
     /// Calls of one address per minute.
     pub ip_limiter: IpLimiter,
     /// How typed numbers are read.
@@ -65,6 +67,8 @@ pub fn router(v1: Arc<V1>) -> Router {
         .route("/v1/me/sessions/{sid}", delete(me::end_session))
         .route("/v1/me/phone-change", post(me::start_phone_change))
         .route("/v1/admin/unlock", post(admin::unlock))
+        .route("/v1/admin/activate", post(admin::activate))
+        .route("/v1/admin/deactivate", post(admin::deactivate))
         .route("/oauth/token", post(oauth::token))
         .route("/oauth/revoke", post(oauth::revoke))
         .route("/oauth/introspect", post(oauth::introspect))

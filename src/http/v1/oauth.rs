@@ -34,7 +34,7 @@ pub(super) async fn token(State(v1): State<Arc<V1>>, request: Request) -> Result
     };
     let signed_in = match needed("grant_type")? {
         JWT_BEARER => v1.service.redeem(&v1.dialect, &call.origin, needed("assertion")?).await,
-        REFRESH => v1.service.refresh(&v1.dialect, &call.origin, needed("refresh_token")?).await,
+        REFRESH => v1.service.refresh(&v1.dialect, &call.origin, needed("refresh_token")?, &v1.refresh_of).await,
         _ => {
             let known = format!("grant_type must be {JWT_BEARER} or {REFRESH}");
             return Err(OauthError::new(OauthErrorCode::UnsupportedGrantType, known));
@@ -49,11 +49,17 @@ fn grant_error(failure: Failure) -> OauthError {
         Failure::Token(_) | Failure::UnknownId => true,
         Failure::Refused(refused) => matches!(
             refused.refusal,
-            Refusal::ReceiptInvalid | Refusal::SessionUnknown | Refusal::RefreshReused | Refusal::UnknownChallenge
+            Refusal::ReceiptInvalid
+                | Refusal::SessionUnknown
+                | Refusal::NoAccount
+                | Refusal::Inactive
+                | Refusal::RefreshReused
+                | Refusal::UnknownChallenge
         ),
         Failure::NotDelivered { .. }
         | Failure::DeliveryUnknown { .. }
         | Failure::SendsOverloaded
+        | Failure::PasswordsOverloaded
         | Failure::Fault(_)
         | Failure::Internal(_) => false,
     };

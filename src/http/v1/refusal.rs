@@ -56,7 +56,7 @@ impl From<Failure> for Refused {
             Failure::DeliveryUnknown { verification } => {
                 Problem::new(ProblemCode::OutcomeUnknown).verification_id(verification.id)
             }
-            Failure::SendsOverloaded => Problem::new(ProblemCode::Overloaded),
+            Failure::SendsOverloaded | Failure::PasswordsOverloaded => Problem::new(ProblemCode::Overloaded),
             Failure::Token(TokenError::Expired) => Problem::new(ProblemCode::TokenExpired),
             Failure::Token(_) => Problem::new(ProblemCode::TokenInvalid),
             Failure::UnknownId => Problem::new(ProblemCode::VerificationNotFound),
@@ -113,7 +113,14 @@ fn of_refusal(refused: &service::Refused) -> Refused {
         Refusal::IdempotencyInFlight { until } => waits(ProblemCode::IdempotencyInFlight, until),
         Refusal::NotForSignIn => Problem::new(ProblemCode::InvalidField)
             .field("/purpose", "only verifications of purpose login or signup sign in"),
-        Refusal::SessionNeeded | Refusal::SessionUnknown | Refusal::RefreshReused => ProblemCode::TokenInvalid.into(),
+        Refusal::SessionNeeded | Refusal::SessionUnknown | Refusal::RefreshReused | Refusal::NoAccount => {
+            ProblemCode::TokenInvalid.into()
+        }
+        Refusal::Inactive => ProblemCode::AccountInactive.into(),
+        // Only of dialects that block addresses or take passwords.
+        Refusal::StruckOut { until } | Refusal::AddressBlocked { until } => waits(ProblemCode::RateLimited, until),
+        Refusal::WrongPassword { .. } => ProblemCode::TokenInvalid.into(),
+        Refusal::PasswordBusy => ProblemCode::Overloaded.into(),
         Refusal::ReceiptInvalid | Refusal::GrantInvalid | Refusal::NothingToMove => ProblemCode::TokenInvalid.into(),
         Refusal::NoSuchSession => ProblemCode::NotFound.into(),
         Refusal::NotFresh => ProblemCode::FreshLoginRequired.into(),

@@ -72,10 +72,27 @@ pub(super) fn erase(after: &mut Record, session: u64) -> Step {
     Step::changed(Outcome::Done)
 }
 
+/// Who has this number; the edge decides what it tells of it.
+pub(super) fn identify(after: &Record) -> Step {
+    Step::unchanged(Outcome::Identified(after.account.clone().map(Box::new)))
+}
+
+/// Shuts the account or opens it again. Its sessions stay, so that their tokens can be told why they are not good.
+pub(super) fn set_active(after: &mut Record, active: bool, now: UnixMillis) -> Step {
+    let Some(account) = &mut after.account else { return Step::refused(Refusal::NoAccount) };
+    let changed = account.active != active;
+    if changed {
+        account.active = active;
+        account.updated_at = now;
+    }
+    Step { changed, ..Step::unchanged(Outcome::Done) }
+}
+
 /// Everything that could still bring the account's sessions back goes with it.
 fn depart(after: &mut Record) {
     after.sessions.clear();
     after.grants.clear();
+    after.passwords.abandon();
     after.answers.retain(|answer| !matches!(answer.outcome, Outcome::SignedIn(_)));
     for challenge in &mut after.challenges {
         challenge.metadata = Vec::new();
@@ -92,8 +109,10 @@ fn void_receipt(challenge: &mut Challenge) {
 /// Failures that are over by the clock alone are still in `before`: their end is written down, or they would come back
 /// with a clock that is set back.
 pub(super) fn unlock(before: &Record, after: &mut Record) -> Step {
-    let locked = before.guesses.failures() > 0;
+    let locked = before.guesses.failures() > 0 || before.passwords.guesses.failures() > 0 || !before.blocks.is_empty();
     after.guesses.clear();
+    after.passwords.guesses.clear();
+    after.blocks.clear();
     Step { changed: locked, ..Step::unchanged(Outcome::Done) }
 }
 

@@ -1,6 +1,7 @@
 //! Checking codes. The attempt is counted before the comparison, in the same step.
 
 use crate::record::{
+    blocks::Asked,
     challenge::{Challenge, Stage},
     code::Code,
     command::{OnMatch, Target},
@@ -14,7 +15,7 @@ use crate::record::{
 use super::{
     Rules, Step,
     send::view,
-    session::{may_open, open},
+    session::{may_open, open_if_active},
 };
 
 /// A check, as the command has it.
@@ -24,6 +25,7 @@ pub(super) struct Check<'a> {
     pub(super) code: &'a Code,
     pub(super) on_match: OnMatch,
     pub(super) session: Option<SessionRef>,
+    pub(super) address: u64,
 }
 
 pub(super) fn check(rules: Rules<'_>, after: &mut Record, check: Check<'_>, now: UnixMillis) -> Step {
@@ -61,6 +63,9 @@ fn judge(rules: Rules<'_>, record: &Record, check: &Check<'_>, now: UnixMillis) 
         if !for_sign_in {
             return Err(Refusal::NotForSignIn);
         }
+    }
+    if rules.policy.block.is_some() {
+        record.blocks.may_answer(Asked::Code, check.address)?;
     }
     let spent = match check.target {
         Target::Id(_) => challenge.attempts_by_id,
@@ -104,7 +109,10 @@ fn compare(rules: Rules<'_>, after: &mut Record, check: &Check<'_>, nonce: u64, 
     let attempts_remaining = challenge.attempts_max.saturating_sub(*spent);
     if !challenge.matches(rules.keys, phone, check.code) {
         let expires_at = challenge.expires_at;
-        return Step::changed(Outcome::Refused(Refusal::WrongCode { attempts_remaining, expires_at }));
+        let block = rules.policy.block.as_ref();
+        let struck_out = block.and_then(|policy| after.blocks.strike(policy, Asked::Code, check.address, now));
+        let wrong = Refusal::WrongCode { attempts_remaining, expires_at };
+        return Step::changed(Outcome::Refused(struck_out.map_or(wrong, |until| Refusal::StruckOut { until })));
     }
     // Only a plain approval leaves a receipt to redeem; everything else is had at once.
     let bound_to = challenge.bound_to;
@@ -112,13 +120,18 @@ fn compare(rules: Rules<'_>, after: &mut Record, check: &Check<'_>, nonce: u64, 
     challenge.stage = Stage::Approved { at: now, redeemed };
     let door = challenge.door;
     after.guesses.clear();
+    if !by_number {
+        // Only who was sent it could know the id: what strangers did wrong with the password is hers to forget.
+        after.passwords.guesses.clear();
+    }
+    after.blocks.forgive(Asked::Code, check.address);
     after.sends.succeeded();
     if let Some(session) = bound_to {
         return claim(rules, after, session, nonce, now);
     }
     let outcome = match check.on_match {
         OnMatch::Approve => approved(rules, after, nonce, now),
-        OnMatch::SignIn(sign_in) => Outcome::SignedIn(open(rules, after, door, sign_in, now)),
+        OnMatch::SignIn(sign_in) => open_if_active(rules, after, door, sign_in, now),
         OnMatch::Grant { nonce, life_ms } => {
             let grant = Grant { nonce, key: rules.keys.current(), door, expires_at: now.plus(life_ms) };
             give(after, grant)

@@ -2,10 +2,12 @@
 //!
 //! [`decide()`] takes the record as it is, brings it to the present, looks for a kept answer, applies the command,
 //! and says whether anything changed. The commands' own rules are in the files beside: `send` (start, resend,
-//! what a send came to), `check` (codes), `session` (sign-ins), `account` (profile, erasure, phone change).
+//! what a send came to), `check` (codes), `password` (the same for passwords), `session` (sign-ins), `account` (profile,
+//! erasure, phone change).
 
 mod account;
 mod check;
+mod password;
 mod send;
 mod session;
 
@@ -14,6 +16,7 @@ use super::{
     idempotency::{ANSWERS_MAX, KeptAnswer},
     invariants,
     outcome::{Decision, Draft, Outcome, Refusal},
+    passwords::Comparing,
     policy::Policy,
     seal::Keyring,
     state::{Claim, Record},
@@ -92,16 +95,28 @@ fn apply(rules: Rules<'_>, before: &Record, after: &mut Record, command: &Comman
         Command::Settle { nonce, delivery, route, result } => {
             send::settle(after, (*nonce, *delivery), *route, *result, now)
         }
-        Command::Check { target, code, on_match, session } => {
-            let check = check::Check { target: *target, code, on_match: *on_match, session: *session };
+        Command::Check { target, code, on_match, session, address } => {
+            let check =
+                check::Check { target: *target, code, on_match: *on_match, session: *session, address: *address };
             check::check(rules, after, check, now)
         }
         Command::Cancel { nonce } => check::cancel(rules, after, *nonce, now),
         Command::Read { nonce } => check::read(rules, after, *nonce, now),
         Command::Redeem { nonce, sign_in } => session::redeem(rules, after, *nonce, *sign_in, now),
-        Command::Register { nonce, profile, sign_in } => {
-            session::register(rules, after, *nonce, profile, *sign_in, now)
+        Command::Register { nonce, profile, password, sign_in } => {
+            let person = session::Registrant { profile, password: password.as_ref() };
+            session::register(rules, after, *nonce, person, *sign_in, now)
         }
+        Command::ReadGrant { nonce } => session::read_grant(after, *nonce),
+        Command::Identify => account::identify(after),
+        Command::BeginPassword { nonce, address, reveal } => {
+            password::begin(rules, after, Comparing { nonce: *nonce, address: *address, at: now }, *reveal)
+        }
+        Command::EndPassword { nonce, door, right, renewed } => {
+            let verdict = password::Verdict { nonce: *nonce, right: *right, renewed: renewed.as_ref() };
+            password::end(rules, after, *door, verdict, now)
+        }
+        Command::SetActive { active } => account::set_active(after, *active, now),
         Command::Refresh { session, generation, rotate } => {
             session::refresh(rules, after, *session, *generation, *rotate, now)
         }

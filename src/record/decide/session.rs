@@ -1,7 +1,7 @@
 //! Opening, refreshing, using and ending sessions.
 
 use crate::record::{
-    account::{Account, ProfilePatch},
+    account::{Account, PasswordHash, ProfilePatch},
     challenge::Stage,
     outcome::{Outcome, Refusal},
     policy::Door,
@@ -26,6 +26,8 @@ pub(super) fn open(rules: Rules<'_>, after: &mut Record, door: Door, sign_in: Si
         updated_at: now,
         verified_at: now,
         profile: crate::record::account::Profile::default(),
+        active: true,
+        password: None,
     });
     account.verified_at = now;
     let user_id = account.user_id;
@@ -45,6 +47,20 @@ pub(super) fn open(rules: Rules<'_>, after: &mut Record, door: Door, sign_in: Si
     let signed_in = signed_in(&session, user_id, is_new_user);
     after.sessions.push(session);
     signed_in
+}
+
+/// Opens a session unless an administrator has shut the account. What was given for it is spent all the same.
+pub(super) fn open_if_active(
+    rules: Rules<'_>,
+    after: &mut Record,
+    door: Door,
+    sign_in: SignIn,
+    now: UnixMillis,
+) -> Outcome {
+    if after.account.as_ref().is_some_and(|account| !account.active) {
+        return Outcome::Refused(Refusal::Inactive);
+    }
+    Outcome::SignedIn(open(rules, after, door, sign_in, now))
 }
 
 fn signed_in(session: &Session, user_id: u64, is_new_user: bool) -> SignedIn {
@@ -76,31 +92,45 @@ pub(super) fn redeem(rules: Rules<'_>, after: &mut Record, nonce: u64, sign_in: 
     }
     challenge.stage = Stage::Approved { at, redeemed: true };
     let door = challenge.door;
-    Step::changed(Outcome::SignedIn(open(rules, after, door, sign_in, now)))
+    Step::changed(open_if_active(rules, after, door, sign_in, now))
 }
 
-/// A registration grant works once; the number must have no account.
+/// What a new account begins with.
+#[derive(Clone, Copy)]
+pub(super) struct Registrant<'a> {
+    pub(super) profile: &'a ProfilePatch,
+    pub(super) password: Option<&'a PasswordHash>,
+}
+
+/// The place of a registration grant that is good now; the number must have no account.
+fn find_grant(record: &Record, nonce: u64) -> Result<usize, Refusal> {
+    may_open(record)?;
+    let position = record.grants.iter().position(|grant| grant.nonce == nonce).ok_or(Refusal::GrantInvalid)?;
+    if record.account.is_some() { Err(Refusal::AccountExists) } else { Ok(position) }
+}
+
+pub(super) fn read_grant(after: &Record, nonce: u64) -> Step {
+    find_grant(after, nonce).map_or_else(Step::refused, |_| Step::unchanged(Outcome::Done))
+}
+
+/// A registration grant works once.
 pub(super) fn register(
     rules: Rules<'_>,
     after: &mut Record,
     nonce: u64,
-    profile: &ProfilePatch,
+    person: Registrant<'_>,
     sign_in: SignIn,
     now: UnixMillis,
 ) -> Step {
-    if let Err(refusal) = may_open(after) {
-        return Step::refused(refusal);
-    }
-    let Some(position) = after.grants.iter().position(|grant| grant.nonce == nonce) else {
-        return Step::refused(Refusal::GrantInvalid);
+    let position = match find_grant(after, nonce) {
+        Ok(position) => position,
+        Err(refusal) => return Step::refused(refusal),
     };
-    if after.account.is_some() {
-        return Step::refused(Refusal::AccountExists);
-    }
     let door = after.grants.remove(position).door;
     let signed_in = open(rules, after, door, sign_in, now);
     if let Some(account) = &mut after.account {
-        account.profile = account.profile.patched(profile);
+        account.profile = account.profile.patched(person.profile);
+        account.password = person.password.cloned();
     }
     if after.account.as_ref().is_some_and(|account| account.profile.bytes() > crate::record::PROFILE_BYTES_MAX) {
         return Step::refused(Refusal::ProfileTooLarge);
@@ -118,9 +148,12 @@ pub(super) fn refresh(
     rotate: bool,
     now: UnixMillis,
 ) -> Step {
-    let Some(user_id) = after.account.as_ref().map(|account| account.user_id) else {
+    let Some((user_id, active)) = after.account.as_ref().map(|account| (account.user_id, account.active)) else {
         return Step::refused(Refusal::SessionUnknown);
     };
+    if !active {
+        return Step::refused(Refusal::Inactive);
+    }
     let Some(session) = after.sessions.iter_mut().find(|session| session.nonce == nonce) else {
         return Step::refused(Refusal::SessionUnknown);
     };
@@ -141,10 +174,12 @@ pub(super) fn refresh(
 
 pub(super) fn authenticate(after: &Record, nonce: u64) -> Step {
     match (after.session(nonce), &after.account) {
+        (Some(_), Some(account)) if !account.active => Step::refused(Refusal::Inactive),
         (Some(session), Some(account)) => {
             Step::unchanged(Outcome::Authenticated { session: session.clone(), account: Box::new(account.clone()) })
         }
-        _ => Step::refused(Refusal::SessionUnknown),
+        (_, None) => Step::refused(Refusal::NoAccount),
+        (None, Some(_)) => Step::refused(Refusal::SessionUnknown),
     }
 }
 

@@ -1,0 +1,259 @@
+//! Passwords: argon2id on a bounded pool, so that a flood of sign-ins cannot take the memory or the processor.
+//!
+//! A [`Hasher`] has so many places at once; a few callers may wait for one, everyone beyond is refused at once. Memory
+//! stays under places × [`PasswordSettings::memory_kib`]. Never logs a password and never keeps one; whether a number
+//! has a password, and how often it was tried, is its record's to know.
+
+use std::{fmt, sync::Arc};
+
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use zeroize::Zeroizing;
+
+use crate::{entropy::Entropy, record::PasswordHash};
+
+/// Fewest characters of a password (NIST SP 800-63B, ASVS 6.2.1).
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// Bytes of a salt; what the crate and the PHC form recommend.
+const SALT_BYTES: usize = 16;
+
+/// What a hash costs, and how many are made at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PasswordSettings {
+    /// Memory of one hash in KiB. Default 19,456 (19 MiB): OWASP's minimum for two passes.
+    pub memory_kib: u32,
+    /// Passes over the memory. Default 2.
+    pub passes: u32,
+    /// Hashes made at once. Default 2: one per core of a small machine.
+    pub places: usize,
+    /// Callers that may wait for a place. Default 32: at 40 ms each the last one waits less than a second.
+    pub waiting_max: usize,
+}
+
+impl Default for PasswordSettings {
+    fn default() -> Self {
+        Self { memory_kib: Params::DEFAULT_M_COST, passes: Params::DEFAULT_T_COST, places: 2, waiting_max: 32 }
+    }
+}
+
+/// The figures are none that argon2 can work with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("argon2 cannot work with this much memory and so many passes")]
+pub struct BadFigures;
+
+/// As many callers as allowed wait for a place already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("as many passwords as allowed are being hashed")]
+pub struct PoolFull;
+
+/// Hashing failed; nothing was compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a password could not be hashed")]
+pub struct HashFault;
+
+/// A password as it was typed. Wiped when dropped; `Debug` hides it.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// Takes it as it is: nothing is trimmed, folded or cut.
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// Has it fewer than [`PASSWORD_CHARS_MIN`] characters?
+    pub fn is_short(&self) -> bool {
+        self.0.chars().nth(PASSWORD_CHARS_MIN - 1).is_none()
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Makes and compares hashes. Cheap to clone; clones share the places.
+#[derive(Clone)]
+pub struct Hasher {
+    argon2: Argon2<'static>,
+    entropy: Arc<dyn Entropy>,
+    admitted: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    /// Of a password nobody has: compared with when there is none, so that time does not tell.
+    nobodys: PasswordHash,
+}
+
+/// A place in the pool, held until the hash is made or compared.
+#[derive(Debug)]
+pub struct Place {
+    hasher: Hasher,
+    _admitted: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What a comparison came to.
+#[derive(Debug)]
+pub struct Compared {
+    /// The password was right.
+    pub right: bool,
+    /// The password under the present figures, if it was right and its hash has others.
+    pub renewed: Option<PasswordHash>,
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher").field("places", &self.places.available_permits()).finish_non_exhaustive()
+    }
+}
+
+impl Hasher {
+    /// A pool; makes one hash to see that the figures are good.
+    pub fn new(settings: &PasswordSettings, entropy: Arc<dyn Entropy>) -> Result<Self, BadFigures> {
+        let params = Params::new(settings.memory_kib, settings.passes, 1, None).map_err(|_| BadFigures)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let mut unguessable = [0; 32];
+        entropy.fill(&mut unguessable);
+        let nobodys = hash(&argon2, &*entropy, &unguessable).map_err(|_| BadFigures)?;
+        let places = settings.places.max(1);
+        Ok(Self {
+            argon2,
+            entropy,
+            admitted: Arc::new(Semaphore::new(places + settings.waiting_max)),
+            places: Arc::new(Semaphore::new(places)),
+            nobodys,
+        })
+    }
+
+    /// A place, after waiting for one if a few others do.
+    pub async fn place(&self) -> Result<Place, PoolFull> {
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| PoolFull)?;
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| PoolFull)?;
+        Ok(Place { hasher: self.clone(), _admitted: admitted, _place: place })
+    }
+}
+
+impl Place {
+    /// Hashes a password.
+    pub async fn hash(self, password: Password) -> Result<PasswordHash, HashFault> {
+        self.run(move |hasher| hash(&hasher.argon2, &*hasher.entropy, password.0.as_bytes())).await
+    }
+
+    /// Compares a password with a hash; without one the same work is done and the answer is no.
+    pub async fn compare(self, password: Password, with: Option<PasswordHash>) -> Result<Compared, HashFault> {
+        self.run(move |hasher| hasher.compare(&password, with.as_ref())).await
+    }
+
+    /// Runs it on a thread that may block. The place is given back when it has ended, whoever still waits for it.
+    async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&Hasher) -> Result<T, HashFault> + Send + 'static,
+    ) -> Result<T, HashFault> {
+        let task = tokio::task::spawn_blocking(move || work(&self.hasher));
+        task.await.map_err(|_| HashFault)?
+    }
+}
+
+impl Hasher {
+    fn compare(&self, password: &Password, with: Option<&PasswordHash>) -> Result<Compared, HashFault> {
+        let parsed = phc::PasswordHash::new(with.unwrap_or(&self.nobodys).expose()).map_err(|_| HashFault)?;
+        let matches = self.argon2.verify_password(password.0.as_bytes(), &parsed).is_ok();
+        let right = matches && with.is_some();
+        let is_present = Params::try_from(&parsed).is_ok_and(|params| {
+            let present = self.argon2.params();
+            (params.m_cost(), params.t_cost()) == (present.m_cost(), present.t_cost())
+        });
+        let renew = right && !is_present;
+        let renewed = renew.then(|| hash(&self.argon2, &*self.entropy, password.0.as_bytes())).transpose()?;
+        Ok(Compared { right, renewed })
+    }
+}
+
+fn hash(argon2: &Argon2<'_>, entropy: &dyn Entropy, password: &[u8]) -> Result<PasswordHash, HashFault> {
+    let mut salt = [0; SALT_BYTES];
+    entropy.fill(&mut salt);
+    let hash: phc::PasswordHash = argon2.hash_password_with_salt(password, &salt).map_err(|_| HashFault)?;
+    PasswordHash::new(hash.to_string()).ok_or(HashFault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::OsEntropy;
+
+    fn hasher(memory_kib: u32, waiting_max: usize) -> Hasher {
+        let settings = PasswordSettings { memory_kib, passes: 2, places: 2, waiting_max };
+        Hasher::new(&settings, Arc::new(OsEntropy)).unwrap()
+    }
+
+    fn password(text: &str) -> Password {
+        Password::new(text.to_owned())
+    }
+
+    /// security 77: argon2id, 19 MiB, two passes, one lane, a salt of its own each time, in PHC form.
+    #[tokio::test]
+    async fn hashes_are_argon2id_with_owasps_figures() {
+        let hasher = Hasher::new(&PasswordSettings::default(), Arc::new(OsEntropy)).unwrap();
+        let first = hasher.place().await.unwrap().hash(password("correct horse")).await.unwrap();
+        let second = hasher.place().await.unwrap().hash(password("correct horse")).await.unwrap();
+        assert!(first.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert_ne!(first, second);
+        assert_eq!(format!("{first:?}"), "***");
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_is_right() {
+        let hasher = hasher(64, 8);
+        let hash = hasher.place().await.unwrap().hash(password("correct horse")).await.unwrap();
+        let compare = async |text: &str, with: Option<PasswordHash>| {
+            hasher.place().await.unwrap().compare(password(text), with).await.unwrap()
+        };
+        let right = compare("correct horse", Some(hash.clone())).await;
+        assert!(right.right && right.renewed.is_none());
+        for wrong in ["correct hors", "Correct horse", "correct horse ", ""] {
+            assert!(!compare(wrong, Some(hash.clone())).await.right, "{wrong}");
+        }
+        assert!(!compare("correct horse", None).await.right);
+    }
+
+    /// security 77: a hash of older figures is renewed when its password is at hand.
+    #[tokio::test]
+    async fn older_figures_are_renewed() {
+        let old = hasher(64, 8).place().await.unwrap().hash(password("correct horse")).await.unwrap();
+        let newer = hasher(128, 8);
+        let compared = newer.place().await.unwrap().compare(password("correct horse"), Some(old)).await.unwrap();
+        let renewed = compared.renewed.unwrap();
+        assert!(renewed.expose().contains("m=128"));
+        let again = newer.place().await.unwrap().compare(password("correct horse"), Some(renewed)).await.unwrap();
+        assert!(again.right && again.renewed.is_none());
+    }
+
+    /// security 78: places and waiting callers are bounded; whoever comes beyond is refused at once.
+    #[tokio::test]
+    async fn the_pool_is_bounded() {
+        let hasher = hasher(64, 1);
+        let first = hasher.place().await.unwrap();
+        let _second = hasher.place().await.unwrap();
+        let third = tokio::spawn({
+            let hasher = hasher.clone();
+            async move { hasher.place().await }
+        });
+        while hasher.admitted.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(hasher.place().await.unwrap_err(), PoolFull);
+        drop(first);
+        assert!(third.await.unwrap().is_ok());
+    }
+
+    #[test]
+    fn eight_characters_of_any_script_are_enough() {
+        assert!(password("1234567").is_short());
+        assert!(!password("12345678").is_short());
+        assert!(password("۱۲۳۴۵۶۷").is_short());
+        assert!(!password("۱۲۳۴۵۶۷۸").is_short());
+    }
+}
