@@ -8,7 +8,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{StartError, World};
+use super::{StartError, World, dialects};
 use crate::{
     http::{
         body::BodyLimits,
@@ -149,34 +149,35 @@ pub(super) fn sweep_settings(settings: &Settings) -> SweepSettings {
 
 /// The canonical API's name and figures.
 pub(super) fn v1_dialect(settings: &Settings) -> Dialect {
+    Dialect::new("v1", v1_policy(settings))
+}
+
+pub(super) fn v1_policy(settings: &Settings) -> Policy {
     let (codes, limits, token) = (&settings.codes, &settings.limits, &settings.token);
-    Dialect::new(
-        "v1",
-        Policy {
-            code_digits: codes.digits,
-            code_life_ms: millis(codes.ttl),
-            attempts_max: codes.attempts,
-            sends_max: limits.sends_per_window,
-            send_window_ms: millis(limits.send_window),
-            cooldown_ms: millis(codes.cooldown),
-            resend_after_ms: codes.resend_after.iter().copied().map(millis).collect(),
-            supersedes: false,
-            send_deadline_ms: millis(settings.sms.send_deadline),
-            receipt_life_ms: RECEIPT_LIFE_S * SECOND,
-            session_life_ms: millis(token.session_ttl),
-            refresh_grace_ms: millis(token.refresh_grace),
-            fresh_login_ms: millis(token.fresh_login),
-            sends_per_day: limits.sends_per_day,
-            sends_per_day_per_address: limits.sends_per_day_per_ip,
-            guesses: GuessPolicy {
-                free: limits.guess_free,
-                delay_ms: millis(limits.guess_delay),
-                delay_max_ms: millis(limits.guess_delay_max),
-                stop_at: limits.guess_stop,
-            },
-            block: None,
+    Policy {
+        code_digits: codes.digits,
+        code_life_ms: millis(codes.ttl),
+        attempts_max: codes.attempts,
+        sends_max: limits.sends_per_window,
+        send_window_ms: millis(limits.send_window),
+        cooldown_ms: millis(codes.cooldown),
+        resend_after_ms: codes.resend_after.iter().copied().map(millis).collect(),
+        supersedes: false,
+        send_deadline_ms: millis(settings.sms.send_deadline),
+        receipt_life_ms: RECEIPT_LIFE_S * SECOND,
+        session_life_ms: millis(token.session_ttl),
+        refresh_grace_ms: millis(token.refresh_grace),
+        fresh_login_ms: millis(token.fresh_login),
+        sends_per_day: limits.sends_per_day,
+        sends_per_day_per_address: limits.sends_per_day_per_ip,
+        guesses: GuessPolicy {
+            free: limits.guess_free,
+            delay_ms: millis(limits.guess_delay),
+            delay_max_ms: millis(limits.guess_delay_max),
+            stop_at: limits.guess_stop,
         },
-    )
+        block: None,
+    }
 }
 
 /// The pool that hashes passwords.
@@ -211,6 +212,7 @@ pub fn faults(settings: &Settings) -> Vec<StartError> {
         number_rules(settings).map(drop),
         edge(settings).map(drop),
         listener(settings).map(drop),
+        dialects::plans(settings).map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }

@@ -115,7 +115,9 @@ impl From<SettingsError> for Failed {
 impl From<StartError> for Failed {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Setting { .. } | StartError::Named(..) => Self { exit: UNUSABLE, ..Self::new(error) },
+            StartError::Setting { .. } | StartError::Named(..) | StartError::Collision(_) => {
+                Self { exit: UNUSABLE, ..Self::new(error) }
+            }
             StartError::Store(OpenError::InUse) => Self::new(
                 "store.path: another otpd has this data directory open, and only one at a time may: \
                  stop that one first, or name another directory",

@@ -21,6 +21,9 @@ const SECRETS: [&str; 1] = ["sms.twilio.auth_token"];
 /// Tables that may have keys of the operator's own; their values are texts.
 const OPEN_TABLES: [&str; 2] = ["sms.templates", "sms.phone_changed"];
 
+/// What the keys of every dialect begin with.
+const DIALECTS: &str = "dialects.";
+
 /// Largest settings or secret file read, in bytes: a wrong path must not fill the memory.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -63,6 +66,11 @@ impl Layers {
             let rest = key.strip_prefix(table)?.strip_prefix('.')?;
             Some((rest, entry))
         })
+    }
+
+    /// Was it set by a file or a variable?
+    pub(super) fn is_written(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.origin != Origin::Default)
     }
 
     /// Where a key was set, in the operator's words.
@@ -163,8 +171,23 @@ impl Layers {
     fn default_of(&self, key: &str) -> Option<Value> {
         match self.entries.get(key) {
             Some(entry) => Some(entry.value.clone()),
-            None => open_table_of(key).map(|_| Value::String(String::new())),
+            None => open_table_of(key).map(|_| Value::String(String::new())).or_else(|| self.like_another_dialect(key)),
         }
+    }
+
+    /// A dialect that config.toml does not show has the same keys as those that it shows; whether there is such a
+    /// dialect is for the registry to say.
+    fn like_another_dialect(&self, key: &str) -> Option<Value> {
+        let (name, own) = key.strip_prefix(DIALECTS)?.split_once('.')?;
+        let is_shown = self.entries.iter().any(|(known, entry)| {
+            entry.origin == Origin::Default
+                && known.strip_prefix(DIALECTS).and_then(|rest| rest.split_once('.')).is_some_and(|(it, _)| it == name)
+        });
+        let of_another = |known: &&String| {
+            known.strip_prefix(DIALECTS).and_then(|rest| rest.split_once('.')).is_some_and(|(_, key)| key == own)
+        };
+        let sample = self.entries.keys().find(of_another).filter(|_| !is_shown)?;
+        self.entries.get(sample).map(|entry| entry.value.clone())
     }
 
     /// The answer to a name that no setting has: the nearest one, if any is near.

@@ -7,6 +7,7 @@
 //! Owns: names, ranges and defaults of settings, and reading the environment. Never travels inward: `app` turns these
 //! sections into the small settings structs of the parts. Never shows a secret, nor an offending value.
 
+mod dialects;
 mod layers;
 mod policy;
 mod reader;
@@ -15,16 +16,17 @@ mod server;
 mod sms;
 mod storage;
 
-use std::{fmt, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path};
 
-use self::{layers::Layers, reader::Reader};
 pub use self::{
+    dialects::Dialect,
     policy::{Api, Codes, Dev, Limits, Password, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
     sms::{GatewayKind, Simulated, Sms, Twilio},
     storage::{Durability, Phone, Store, Validation},
 };
+use self::{layers::Layers, reader::Reader};
 
 /// The compiled-in defaults, which are also the reference of every setting.
 pub const DEFAULTS: &str = include_str!("../../config.toml");
@@ -56,6 +58,10 @@ pub struct Settings {
     pub password: Password,
     /// `[api]`: who may call.
     pub api: Api,
+    /// `[dialects.*]`, by their names.
+    pub dialects: BTreeMap<String, Dialect>,
+    /// `[cookies]`: they may travel over https alone.
+    pub secure_cookies: bool,
     /// `[sms]`: who sends, and what.
     pub sms: Sms,
     /// `[dev]`: switches that are refused in earnest.
@@ -134,6 +140,8 @@ impl Settings {
             token: Token::read(reader),
             password: Password::read(reader),
             api: Api::read(reader),
+            dialects: Dialect::read_all(reader),
+            secure_cookies: reader.flag("cookies.secure"),
             sms: Sms::read(reader),
             dev: Dev::read(reader),
             printable,
