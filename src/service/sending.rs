@@ -70,7 +70,7 @@ impl Service {
             webotp_host: host.as_ref(),
             app_hash: hash.as_ref(),
         });
-        Sms { to: phone, text, valid_s }
+        Sms { to: phone, text, code: Some(draft.code.clone()), valid_s }
     }
 
     /// Tells the actor what the send came to. A good result is not waited for (the next command of this number is

@@ -22,7 +22,7 @@ pub use self::{
     policy::{Api, Codes, Dev, Limits, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
-    sms::{GatewayKind, Simulated, Sms, Twilio},
+    sms::{GatewayKind, HttpLimits, Kavenegar, Mshastra, Simulated, Sms, Twilio},
     storage::{Durability, Phone, Store, Validation},
 };
 
