@@ -30,7 +30,7 @@
 //! | [`settings`] | names, ranges, defaults (`config.toml` is compiled in); the environment | travels inward |
 //! | [`metrics`], [`telemetry`], [`shutdown`] | names and texts of metrics; log lines; when to stop | a number, a code |
 //! | [`store`] | snapshots with compare-and-set, group commit | what is inside a snapshot |
-//! | [`sms`] | gateways, error classes, retries, texts | a record |
+//! | [`sms`] | gateways (Twilio, Kavenegar, mShastra, console, simulated), error classes, retries, texts | a record |
 //! | [`password`] | argon2id on a bounded pool | who has a password |
 //! | [`token`] | signing, sealing and API keys, claims | whether a session is alive |
 //! | [`phone`] | actors: find or start, one at a time, let go when idle | the SMS network |
@@ -48,8 +48,9 @@
 //! # Where a change goes
 //!
 //! A rule about codes or limits: `record/decide/`, with a line in `tests/core/`. A new gateway: one file in `sms/`,
-//! one line in `app/parts.rs`. A new store: `store/`, and it must pass `tests/store_contract.rs`. A new call: the use
-//! case in `service/`, the translation in `http/v1/`. A new setting: `config.toml` and its reader in `settings/`.
+//! one line in `app/parts.rs`, one entry in `tests/sms_gateways/subject.rs`, which runs the contract over it. A new
+//! store: `store/`, and it must pass `tests/store_contract.rs`. A new call: the use case in `service/`, the translation
+//! in `http/v1/`. A new setting: `config.toml` and its reader in `settings/`.
 
 pub mod app;
 pub mod cli;

@@ -201,6 +201,10 @@ fn ranges() {
         ("sms.app_hashes", "[\"short\"]", "11 characters"),
         ("sms.twilio.account_sid", "\"AC/../1\"", "letters and digits only"),
         ("sms.twilio.base_url", "\"ftp://x\"", "http:// or https://"),
+        ("sms.kavenegar.base_url", "\"api.kavenegar.com\"", "http:// or https://"),
+        ("sms.kavenegar.timeout_ms", "99", "100 to 60000"),
+        ("sms.mshastra.connect_timeout_ms", "60001", "100 to 60000"),
+        ("sms.mshastra.response_bytes_max", "1023", "1024 to 1048576"),
     ];
     for (key, value, words) in table {
         let found = problems(from_file(&format!("{key} = {value}\n")));
@@ -212,7 +216,8 @@ fn ranges() {
 /// security 109: what could end a header or a log line is refused in every text.
 #[test]
 fn no_text_holds_control_characters() {
-    for key in ["sms.twilio.from", "sms.twilio.auth_token", "sms.app_name", "token.audience", "store.path"] {
+    let providers = ["sms.twilio.from", "sms.twilio.auth_token", "sms.kavenegar.api_key", "sms.mshastra.password"];
+    for key in providers.into_iter().chain(["sms.app_name", "token.audience", "store.path"]) {
         let found = problems(from_file(&format!("{key} = \"a\\r\\nb\"\n")));
         assert_eq!(found, [format!("{key}: must be text without line breaks and other control characters")]);
     }
@@ -256,11 +261,24 @@ fn codes_are_not_shown_beside_a_real_gateway() {
     assert!(console.warnings()[0].starts_with("dev.show_codes"));
 }
 
+/// The base URL of a real provider, and what it asks of an account.
 #[test]
 fn a_gateway_needs_its_credentials() {
-    let found = problems(from_env(&[("OTPD__SMS__GATEWAY", "twilio")]));
-    let wanted = ["account_sid", "auth_token", "from"];
-    assert_eq!(found, wanted.map(|key| format!("sms.twilio.{key}: must be set for sms.gateway = \"twilio\"")));
+    let table: [(&str, &str, &[&str]); 3] = [
+        ("twilio", "https://api.twilio.com", &["account_sid", "auth_token", "from"]),
+        ("kavenegar", "https://api.kavenegar.com", &["api_key"]),
+        ("mshastra", "https://mshastra.com", &["user", "password", "sender"]),
+    ];
+    for (gateway, base_url, wanted) in table {
+        let bare = format!("[sms]\ngateway = \"{gateway}\"\n[sms.{gateway}]\n");
+        let unset = |key: &str| format!("sms.{gateway}.{key}: must be set for sms.gateway = \"{gateway}\"");
+        assert_eq!(problems(from_file(&bare)), wanted.iter().map(|key| unset(key)).collect::<Vec<_>>());
+
+        let given: String = wanted.iter().map(|key| format!("{key} = \"x1\"\n")).collect();
+        let s = from_file(&format!("{bare}{given}")).unwrap();
+        assert!(s.sms.gateway.is_real() && s.printable().contains(&format!("\"{base_url}\"  # default")));
+        assert_eq!(problems(from_file(&format!("{bare}{given}base_url = \"\"\n"))), [unset("base_url")]);
+    }
     let service = [
         ("OTPD__SMS__GATEWAY", "twilio"),
         ("OTPD__SMS__TWILIO__ACCOUNT_SID", "AC1"),
@@ -268,6 +286,19 @@ fn a_gateway_needs_its_credentials() {
         ("OTPD__SMS__TWILIO__MESSAGING_SERVICE_SID", "MG1"),
     ];
     assert!(from_env(&service).is_ok(), "a messaging service stands in for the sender");
+}
+
+/// A time-out of the provider's that is shorter than the default for connecting needs nothing else; one that the
+/// safety net would cut off is refused for the gateway that is used.
+#[test]
+fn a_providers_time_limit_can_be_set_alone() {
+    let account = "[sms]\ngateway = \"kavenegar\"\n[sms.kavenegar]\napi_key = \"x1\"\n";
+    let s = from_file(&format!("{account}timeout_ms = 500\n")).unwrap();
+    assert_eq!(s.sms.kavenegar.limits.timeout, Duration::from_millis(500));
+    let found = problems(from_file(&format!("{account}timeout_ms = 10001\n")));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("sms.attempt_timeout_ms: must not be shorter than timeout_ms"), "{found:?}");
+    assert!(from_file("sms.kavenegar.timeout_ms = 10001\n").is_ok(), "it is not used");
 }
 
 /// security 123: `*_FILE`, its mode, and that it is not given twice.
@@ -301,10 +332,21 @@ fn secrets_come_from_private_files() {
 /// security 120, 123: neither `Debug` nor the printout nor an error shows a secret.
 #[test]
 fn secrets_are_never_shown() {
-    let s = from_env(&[("OTPD__SMS__TWILIO__AUTH_TOKEN", "hush-hush")]).unwrap();
-    assert!(!format!("{s:?} {s:#?}").contains("hush-hush"));
-    assert!(!s.printable().contains("hush-hush"));
-    assert!(s.printable().contains("# sms.twilio.auth_token is set (OTPD__SMS__TWILIO__AUTH_TOKEN)\n"));
+    for (key, variable) in [
+        ("sms.twilio.auth_token", "OTPD__SMS__TWILIO__AUTH_TOKEN"),
+        ("sms.kavenegar.api_key", "OTPD__SMS__KAVENEGAR__API_KEY"),
+        ("sms.mshastra.password", "OTPD__SMS__MSHASTRA__PASSWORD"),
+    ] {
+        let s = from_env(&[(variable, "hush-hush")]).unwrap();
+        assert!(!format!("{s:?} {s:#?}").contains("hush-hush"));
+        assert!(!s.printable().contains("hush-hush"));
+        assert!(s.printable().contains(&format!("# {key} is set ({variable})\n")));
+        let open = problems(load(Some(&file("otpd.toml", &format!("{key} = \"hush-hush\"\n"), 0o644).path), &[]));
+        assert!(open[0].contains("is a secret in a file that group or others may read"), "{open:?}");
+        let secret = file("secret", "hush-hush\n", 0o600);
+        let named = from_env(&[(&format!("{variable}_FILE"), secret.path.to_str().unwrap())]).unwrap();
+        assert!(named.printable().contains(&format!("# {key} is set ({variable}_FILE)\n")));
+    }
     let misplaced = from_env(&[("OTPD__SERVER__LISTEN", "hush-hush"), ("OTPD__CODES__DIGITS", "hush-hush")]);
     assert!(!misplaced.unwrap_err().contains("hush-hush"));
 }

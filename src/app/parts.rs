@@ -30,6 +30,9 @@ use crate::{
     sms::{
         Gateway,
         console::Console,
+        kavenegar::{Kavenegar, KavenegarSettings},
+        mshastra::{Mshastra, MshastraSettings},
+        outbound::HttpLimits,
         sender::{Sender, SenderSettings},
         simulated::{Simulated, SimulatedSettings},
         text::{TextSettings, Texts},
@@ -243,6 +246,8 @@ fn gateway(settings: &Settings, world: &World) -> Result<Arc<dyn Gateway>, Start
             Arc::new(Simulated::new(settings, Arc::clone(&world.entropy))?)
         }
         GatewayKind::Twilio => Arc::new(Twilio::new(twilio(&settings.sms.twilio))?),
+        GatewayKind::Kavenegar => Arc::new(Kavenegar::new(&kavenegar(&settings.sms.kavenegar))?),
+        GatewayKind::Mshastra => Arc::new(Mshastra::new(mshastra(&settings.sms.mshastra))?),
     })
 }
 
@@ -255,10 +260,36 @@ fn twilio(twilio: &settings::Twilio) -> TwilioSettings {
         from: twilio.from.clone(),
         messaging_service_sid: twilio.messaging_service_sid.clone(),
         test_mode: twilio.test_mode,
-        timeout_ms: millis(twilio.timeout),
-        connect_timeout_ms: millis(twilio.connect_timeout),
-        response_bytes_max: twilio.response_bytes_max,
-        connections_idle_max: twilio.connections_idle_max,
+        limits: http_limits(&twilio.limits),
+    }
+}
+
+fn kavenegar(kavenegar: &settings::Kavenegar) -> KavenegarSettings {
+    KavenegarSettings {
+        base_url: kavenegar.base_url.clone(),
+        api_key: kavenegar.api_key.clone().unwrap_or_default(),
+        sender: kavenegar.sender.clone(),
+        template: kavenegar.template.clone(),
+        limits: http_limits(&kavenegar.limits),
+    }
+}
+
+fn mshastra(mshastra: &settings::Mshastra) -> MshastraSettings {
+    MshastraSettings {
+        base_url: mshastra.base_url.clone(),
+        user: mshastra.user.clone().unwrap_or_default(),
+        password: mshastra.password.clone().unwrap_or_default(),
+        sender: mshastra.sender.clone().unwrap_or_default(),
+        limits: http_limits(&mshastra.limits),
+    }
+}
+
+fn http_limits(limits: &settings::HttpLimits) -> HttpLimits {
+    HttpLimits {
+        timeout_ms: millis(limits.timeout),
+        connect_timeout_ms: millis(limits.connect_timeout),
+        response_bytes_max: limits.response_bytes_max,
+        connections_idle_max: limits.connections_idle_max,
     }
 }
 

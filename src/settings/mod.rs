@@ -23,7 +23,7 @@ pub use self::{
     policy::{Api, Codes, Dev, Limits, Password, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
-    sms::{GatewayKind, Simulated, Sms, Twilio},
+    sms::{GatewayKind, HttpLimits, Kavenegar, Mshastra, Simulated, Sms, Twilio},
     storage::{Durability, Phone, Store, Validation},
 };
 use self::{layers::Layers, reader::Reader};

@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn sms(text: &str) -> Sms {
-        Sms { to: PhoneNumber::from_e164("+989123456789").unwrap(), text: text.to_owned(), valid_s: 120 }
+        Sms { to: PhoneNumber::from_e164("+989123456789").unwrap(), text: text.to_owned(), code: None, valid_s: 120 }
     }
 
     #[test]
