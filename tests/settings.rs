@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use otpd::http::dialect;
 use otpd::settings::{DEFAULTS, Durability, GatewayKind, LogFormat, Settings, Validation};
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
@@ -412,6 +413,31 @@ fn explained(comments: &BTreeMap<String, String>, key: &str) -> String {
     let has = |(known, comment): &(&String, &String)| known.ends_with(&format!(".{own}")) && !comment.is_empty();
     let found = comments.iter().filter(|(known, _)| known.starts_with("dialects.")).find(has);
     found.map_or_else(|| key.to_owned(), |(known, _)| known.clone())
+}
+
+/// config.toml shows the figures that each dialect has by itself.
+#[test]
+fn dialects_are_shown_with_their_own_figures() {
+    let settings = Settings::defaults();
+    assert_eq!(settings.dialects.len(), dialect::ALL.len());
+    for spec in dialect::ALL {
+        let (shown, own) = (&settings.dialects[spec.name], &spec.figures);
+        assert_eq!(shown.base_paths, Some(vec![spec.base_path.to_owned()]), "{}", spec.name);
+        assert_eq!(shown.default_region.as_deref(), Some(&*own.default_region), "{}", spec.name);
+        assert_eq!(
+            [shown.code_digits, shown.attempts, shown.sends],
+            [own.code_digits, own.attempts, own.sends].map(Some),
+            "{}",
+            spec.name
+        );
+        assert_eq!(
+            [shown.code_ttl_s, shown.send_window_s, shown.block_s, shown.access_ttl_s, shown.refresh_ttl_s],
+            [own.code_ttl_s, own.send_window_s, own.block_s, own.access_ttl_s, own.refresh_ttl_s].map(Some),
+            "{}",
+            spec.name
+        );
+        assert_eq!(shown.ip_per_minute, Some(own.ip_per_minute), "{}", spec.name);
+    }
 }
 
 /// The comment lines right above each key, and above each table that operators fill themselves.

@@ -45,6 +45,12 @@ pub struct TokenStyle {
     pub refresh: RefreshStyle,
 }
 
+impl TokenStyle {
+    /// The canonical form.
+    pub const CANONICAL: Self =
+        Self { access_life_s: None, algorithm: None, access_claims: None, refresh: RefreshStyle::Opaque };
+}
+
 /// What refresh tokens a dialect gives.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum RefreshStyle {

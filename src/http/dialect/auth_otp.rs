@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use super::{
     Figures, Framework, Route, Spec,
+    describe::{Answers as _, call, object, refusal, request},
     desk::{self, Call, TOO_MANY, answer, folded, with_retry_after},
     drf::{self, Fields, Text},
     no::No,
 };
 use crate::{
-    http::docs::Api,
+    http::docs::{Api, example},
     record::{Account, LOGIN, PhoneNumber},
     service::{RefreshStyle, StartInput, TokenStyle},
 };
@@ -179,7 +180,100 @@ async fn describe(call: Call) -> Result<Response, Response> {
     ))
 }
 
+const REFUSAL: &str = "AuthOtpRefusal";
+const FORMS: &[&str] = &["application/json", "application/x-www-form-urlencoded", "multipart/form-data"];
+
 /// Its part of the OpenAPI document.
 fn api() -> Api {
-    Api::default()
+    let person = json!({
+        "id": 1, "phone_number": example::NUMBER, "username": example::NUMBER, "first_name": "", "last_name": "",
+        "is_phone_verified": true, "date_joined": "2026-01-01T00:00:00Z",
+    });
+    let number = json!({ "phone_number": example::NUMBER });
+    let code = json!({ "phone_number": example::NUMBER, "otp_code": example::CODE });
+    let invalid = json!({ "error": "Invalid data", "details": { "phone_number": ["Invalid phone number format"] } });
+    let sent = json!({ "message": "OTP sent successfully", "phone_number": example::NUMBER, "expires_in_minutes": 5 });
+    let tokens = json!({
+        "message": "Authentication successful", "user": person,
+        "tokens": { "access": example::ACCESS_TOKEN, "refresh": example::ACCESS_TOKEN }, "is_new_user": true,
+    });
+    let nobody = json!({ "detail": "Authentication credentials were not provided." });
+    let inactive = json!({ "error": "User is inactive" });
+    let media_type = json!({ "detail": "Unsupported media type \"text/plain\" in request." });
+    let post = |path, id, about, schema, body| {
+        call("post", path, id, about, REFUSAL)
+            .reads(FORMS, schema, "request", body, REFUSAL)
+            .limited(REFUSAL)
+            .says(400, "A field, or the code, is not good.", REFUSAL, "invalid", invalid.clone())
+            .says(415, "Another form of body.", REFUSAL, "media type", media_type.clone())
+    };
+    let get = |path, id, about| call("get", path, id, about, REFUSAL);
+    Api {
+        tag: "auth_otp",
+        about: "Send a code, verify it, get SimpleJWT tokens. For clients of a Django back end.",
+        operations: vec![
+            post(
+                "/api/auth/send-otp/",
+                "authOtpSend",
+                ("Send a code", "A new code ends the one before it."),
+                "AuthOtpSend",
+                number,
+            )
+            .says(200, "Sent.", "AuthOtpSent", "sent", sent),
+            post(
+                "/api/auth/verify-otp/",
+                "authOtpVerify",
+                ("Verify a code", "Signs in; the first time makes the user."),
+                "AuthOtpVerify",
+                code,
+            )
+            .says(200, "Signed in.", "AuthOtpTokens", "signed in", tokens)
+            .says(403, "The account is shut.", REFUSAL, "inactive", inactive),
+            get("/api/auth/profile/", "authOtpProfile", ("Read the user", "Takes an access token of any door."))
+                .for_user(&[(401, nobody)], REFUSAL)
+                .limited(REFUSAL)
+                .says(200, "The user.", "AuthOtpProfile", "user", json!({ "user": person })),
+            get("/api/auth/docs/", "authOtpDocs", ("Read what there is", "The API in its own words.")).says(
+                200,
+                "The API.",
+                "AuthOtpDocs",
+                "docs",
+                json!({ "title": "OTP Authentication API" }),
+            ),
+        ],
+        schemas: schemas(),
+        ..Api::default()
+    }
+}
+
+fn schemas() -> Vec<(&'static str, Value)> {
+    let text = || json!({ "type": "string" });
+    let person = || {
+        object(json!({
+            "id": { "type": "integer" }, "phone_number": text(), "username": text(), "first_name": text(),
+            "last_name": text(), "is_phone_verified": { "type": "boolean" },
+            "date_joined": { "type": "string", "format": "date-time" },
+        }))
+    };
+    let tokens = object(json!({ "access": text(), "refresh": text() }));
+    vec![
+        (REFUSAL, refusal("`error`, with `details` by field; or what the framework says, under `detail`.")),
+        ("AuthOtpSend", request(&["phone_number"], json!({ "phone_number": text() }))),
+        (
+            "AuthOtpVerify",
+            request(&["phone_number", "otp_code"], json!({ "phone_number": text(), "otp_code": text() })),
+        ),
+        (
+            "AuthOtpSent",
+            object(json!({ "message": text(), "phone_number": text(), "expires_in_minutes": { "type": "integer" } })),
+        ),
+        (
+            "AuthOtpTokens",
+            object(json!({
+                "message": text(), "user": person(), "tokens": tokens, "is_new_user": { "type": "boolean" },
+            })),
+        ),
+        ("AuthOtpProfile", object(json!({ "user": person() }))),
+        ("AuthOtpDocs", json!({ "type": "object" })),
+    ]
 }

@@ -8,12 +8,21 @@
 //! **A sixth dialect** is one file with a `SPEC` and one line in [`ALL`]. Its figures are in its `SPEC`; operators change
 //! them under `[dialects.NAME]`, and config.toml shows them.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a call has words for what it can meet; the desk answers the rest")]
+#![expect(clippy::result_large_err, reason = "a refusal is an answer: both sides are as large")]
+#![expect(clippy::needless_pass_by_value, reason = "`map_err` hands over what it has")]
+
 mod auth_otp;
+mod describe;
 mod desk;
 mod drf;
 mod fastapi;
 mod no;
+mod phone_password;
 mod python_json;
+mod signup_login;
+mod typed_verification;
+mod usr_otp;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
@@ -33,7 +42,8 @@ use super::docs::Api;
 use crate::service::TokenStyle;
 
 /// Every dialect there is.
-pub const ALL: &[&Spec] = &[&auth_otp::SPEC];
+pub const ALL: &[&Spec] =
+    &[&auth_otp::SPEC, &usr_otp::SPEC, &signup_login::SPEC, &phone_password::SPEC, &typed_verification::SPEC];
 
 /// All that makes a dialect what it is.
 #[derive(Debug)]
