@@ -7,7 +7,7 @@ use crate::{
 
 use super::{
     Answer, Dialect, Failure, Origin, Service, VerificationRef, audit,
-    tokens::{BY_CODE, RefreshHeld, SignedInTokens},
+    tokens::{BY_CODE, RefreshHeld, RefreshStyle, SignedInTokens},
     verification::Verification,
 };
 
@@ -153,7 +153,13 @@ impl Service {
         token: &str,
         of: &[&str],
     ) -> Result<Answer<SignedInTokens>, Failure> {
-        let held = self.open_refresh(token, of)?;
+        let held = match dialect.tokens.refresh {
+            RefreshStyle::Opaque => self.open_refresh(token, of),
+            // The opaque ones are not its own.
+            RefreshStyle::Jwt { .. } | RefreshStyle::None => {
+                self.open_jwt_refresh(token, |issuer| of.contains(&issuer))
+            }
+        }?;
         let rotate = dialect.tokens.refresh.rotates();
         let command = Command::Refresh { session: held.opened.nonce, generation: held.generation, rotate };
         let (phone, request) = (held.opened.phone, self.request(origin, command));
