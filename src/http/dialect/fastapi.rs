@@ -154,6 +154,6 @@ impl Model {
 /// A time as Python's `isoformat` writes one in UTC: microseconds unless they are zero, `+00:00`.
 pub(super) fn isoformat(at: UnixMillis) -> String {
     let time = Timestamp::from_millisecond(i64::try_from(at.0).unwrap_or(i64::MAX)).unwrap_or(Timestamp::MAX);
-    let form = if at.0 % 1_000 == 0 { "%Y-%m-%dT%H:%M:%S+00:00" } else { "%Y-%m-%dT%H:%M:%S.%6f+00:00" };
+    let form = if at.0.is_multiple_of(1_000) { "%Y-%m-%dT%H:%M:%S+00:00" } else { "%Y-%m-%dT%H:%M:%S.%6f+00:00" };
     time.strftime(form).to_string()
 }
