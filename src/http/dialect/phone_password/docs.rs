@@ -108,7 +108,6 @@ fn register() -> Operation {
         "Invalid first name.",
         "Invalid last name.",
         "Invalid email.",
-        "The profile is too large.",
     ];
     let body = json!({
         "reg_token": example::REGISTRATION_TOKEN, "password": PASSWORD, "first_name": "Majed", "last_name": "Shabani",
