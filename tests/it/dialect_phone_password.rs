@@ -426,33 +426,6 @@ async fn signing_in() {
     app.stop().await;
 }
 
-/// dialects.md: `reveal_registered = false` answers, and sends, as for an unknown number.
-#[tokio::test]
-async fn nobody_learns_who_is_registered() {
-    let app = TestApp::with(&format!("{NO_IP_LIMITS}\ndialects.phone_password.reveal_registered = false")).await;
-    registered(&app, TO).await;
-    app.wait_s(120);
-    check_phone(&app, TO).await;
-    assert_eq!(app.gateway.sent_to(E164).len(), 2, "and it is sent");
-    let body = json!({ "phone": TO, "code": app.gateway.code(E164) });
-    let token = app.post("/auth/verify/", body).await.is(200).text("registration_token");
-    refusals(&app, REGISTER, vec![("the owner alone learns it", form(&token), 400, "User already exists.")]).await;
-    for to in [TO, "09121234567"] {
-        refusals(
-            &app,
-            LOGIN,
-            vec![
-                (to, login(to, "wrong horse"), 401, "Incorrect password."),
-                (to, login(to, "wrong horse"), 401, "Incorrect password."),
-                (to, login(to, "wrong horse"), 403, "You are blocked due to too many failed login attempts."),
-                (to, login(to, PASSWORD), 403, "Temporary access blocked."),
-            ],
-        )
-        .await;
-    }
-    app.stop().await;
-}
-
 /// observed.md 0: what the framework says by itself; dialects.md: 308 for a missing slash.
 #[tokio::test]
 async fn the_framework() {
