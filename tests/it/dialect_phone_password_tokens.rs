@@ -16,6 +16,15 @@ const DELETE: &str = "DELETE /auth/profile/delete/";
 const PERSON: &str =
     r#"{"phone":"09101234567","first_name":"Majed","last_name":"Shabani","email":"majedwp12@gmail.com"}"#;
 
+/// What SimpleJWT says of an access token.
+fn not_valid(message: &str) -> String {
+    let fault = json!({ "token_class": "AccessToken", "token_type": "access", "message": message });
+    json!({
+        "detail": "Given token not valid for any token type", "code": "token_not_valid", "messages": [fault],
+    })
+    .to_string()
+}
+
 async fn as_user(app: &TestApp, token: &str, call: &str, body: Value) -> Answer {
     Answer::read(request(app, call).bearer_auth(token).json(&body)).await
 }
@@ -74,8 +83,8 @@ async fn refreshing() {
     let grant = json!({ "grant_type": "refresh_token", "refresh_token": tokens.refresh });
     app.post("/oauth/token", grant).await.oauth_refused(400, "invalid_grant");
     app.wait_s(300);
-    let expired = r#"{"detail":"Given token not valid for any token type","code":"token_not_valid","messages":[{"token_class":"AccessToken","token_type":"access","message":"Token is expired"}]}"#;
-    answers("five minutes later", &app.get_as(&tokens.access, "/auth/profile/").await, 401, expired);
+    let expired = not_valid("Token is expired");
+    answers("five minutes later", &app.get_as(&tokens.access, "/auth/profile/").await, 401, &expired);
     for _ in 0..2 {
         let refreshed = app.post("/auth/refresh/", json!({ "refresh": tokens.refresh })).await;
         answers("as often as one likes", &refreshed, 200, r#"{"access":"<jwt>"}"#);
@@ -114,11 +123,6 @@ async fn refreshing_what_has_ended() {
 #[tokio::test]
 async fn tokens_that_are_not_good() {
     let app = app().await;
-    let not_valid = |message: &str| {
-        format!(
-            r#"{{"detail":"Given token not valid for any token type","code":"token_not_valid","messages":[{{"token_class":"AccessToken","token_type":"access","message":"{message}"}}]}}"#
-        )
-    };
     let none = r#"{"detail":"Authentication credentials were not provided."}"#.to_owned();
     let two = r#"{"detail":"Authorization header must contain two space-delimited values","code":"bad_authorization_header"}"#;
     let tokens = registered(&app, TO).await;
