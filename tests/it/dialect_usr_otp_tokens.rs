@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     dialect_table::{NO_IP_LIMITS, answers, request, rows},
-    dialect_usr_otp::{SIGNED_IN, TO, VERIFY, app, send, sign_in},
+    dialect_usr_otp::{MANY_SENDS, SIGNED_IN, TO, VERIFY, app, send, sign_in},
     harness::{Answer, TestApp},
     harness_tokens::{claims, header},
 };
@@ -119,7 +119,7 @@ async fn no_other_door_takes_the_cookie() {
 /// dialects.md: `logout` ends the session; observed.md: where the token is looked for, in order, with or without `Bearer`.
 #[tokio::test]
 async fn signing_out() {
-    let app = TestApp::with(&format!("{NO_IP_LIMITS}\ndialects.usr_otp.sends = 50\nlimits.sends_per_day = 50")).await;
+    let app = TestApp::with(MANY_SENDS).await;
     let places = [
         ("cookie", "HTTP_ACCESS=\"Bearer TOKEN\""),
         ("cookie", "other=1; HTTP_ACCESS=TOKEN"),

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Figures, Framework, Route, Spec,
     cookies::{self, Given},
-    desk::{self, Call, answer, folded, with_retry_after},
+    desk::{self, Call, TOO_MANY, answer, folded, with_retry_after},
     drf::{self, Fields, Text},
     no::No,
 };
@@ -120,8 +120,10 @@ fn served(call: &Call, cleaned: &str) -> Option<PhoneNumber> {
     let prefixes = &call.desk.options.phone_number_prefixes;
     let begins_well = prefixes.iter().any(|prefix| cleaned.starts_with(prefix));
     let phone = call.desk.phone(cleaned).filter(|_| begins_well)?;
-    let is_whole = phone.to_e164().strip_prefix("+98").is_none_or(|digits| digits.len() == IRANIAN_DIGITS);
-    is_whole.then_some(phone)
+    let number = phone.to_e164();
+    // One that begins with 0 is a digit short, and its trunk zero was taken for the missing one.
+    let is_whole = |digits: &str| digits.len() == IRANIAN_DIGITS && !digits.starts_with('0');
+    number.strip_prefix("+98").is_none_or(is_whole).then_some(phone)
 }
 
 async fn send(call: Call) -> Result<Response, Response> {
@@ -150,9 +152,8 @@ fn not_started(call: &Call, no: &No) -> Response {
     let desk = &call.desk;
     match no {
         No::Limited { retry_after_s } => {
-            let minutes = desk.dialect.policy.send_window_ms.div_ceil(MINUTE);
-            let text = format!("Too many OTP requests. Please try again in {minutes} minutes.");
-            with_retry_after(answer(StatusCode::TOO_MANY_REQUESTS, field("phone_number", &text)), *retry_after_s)
+            let too_many = field("phone_number", &too_many(desk.dialect.policy.send_window_ms, *retry_after_s));
+            with_retry_after(answer(StatusCode::TOO_MANY_REQUESTS, too_many), *retry_after_s)
         }
         // Nothing here serves this number. A refused key and a lack of credit are failures, as the document has them.
         No::NotSent(SendClass::BadConfig | SendClass::RegionDenied | SendClass::Unroutable) => {
@@ -161,6 +162,14 @@ fn not_started(call: &Call, no: &No) -> Response {
         No::NotSent(_) => desk.says(StatusCode::INTERNAL_SERVER_ERROR, NOT_SENT),
         no => desk.refuses(no),
     }
+}
+
+/// The original's text for its own window; a wait beyond that is of a limit that it does not have.
+fn too_many(window_ms: u64, retry_after_s: u64) -> String {
+    if retry_after_s > window_ms.div_ceil(SECOND) {
+        return TOO_MANY.to_owned();
+    }
+    format!("Too many OTP requests. Please try again in {} minutes.", window_ms.div_ceil(MINUTE))
 }
 
 async fn verify(call: Call) -> Result<Response, Response> {
