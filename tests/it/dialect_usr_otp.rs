@@ -22,7 +22,10 @@ const ONE_LEFT: &str = r#"{"code":["Invalid OTP code. 1 attempt(s) remaining."]}
 const LAST_TRY: &str = r#"{"code":["Maximum attempts exceeded. Please request a new OTP."]}"#;
 const USED_UP: &str = r#"{"code":["OTP has expired or maximum attempts exceeded. Please request a new one."]}"#;
 const LIMITED: &str = r#"{"phone_number":["Too many OTP requests. Please try again in 2 minutes."]}"#;
-pub(crate) const SIGNED_IN: &str = r#"{"access_token":"<jwt>","refresh_token":"<jwt>","is_new_user":true,"user":{"id":<id>,"phone_number":"+989123456789","email":"989123456789@temp.pilito.com","username":"989123456789","first_name":null,"last_name":null}}"#;
+pub(crate) const SIGNED_IN: &str = concat!(
+    r#"{"access_token":"<jwt>","refresh_token":"<jwt>","is_new_user":true,"user":{"id":<id>,"phone_number":"+989123456789","#,
+    r#""email":"989123456789@temp.pilito.com","username":"989123456789","first_name":null,"last_name":null}}"#,
+);
 
 /// No limit of sends that a test would meet.
 pub(crate) const MANY_SENDS: &str = "\
