@@ -33,6 +33,8 @@ mod concurrency;
 mod counting;
 mod dialect_auth_otp;
 mod dialect_table;
+mod dialect_usr_otp;
+mod dialect_usr_otp_tokens;
 mod documented;
 mod hang_up;
 mod harness;
