@@ -35,6 +35,7 @@ mod dialect_auth_otp;
 mod dialect_table;
 mod dialect_usr_otp;
 mod dialect_usr_otp_tokens;
+mod dialects_together;
 mod documented;
 mod hang_up;
 mod harness;
