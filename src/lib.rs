@@ -11,7 +11,7 @@
 //! ```text
 //! http::listener      accepts, bounds, times out connections
 //! http::middleware    request id, client address, security headers, panics, metrics
-//! http::v1            reads the call: key or token, limits, strict JSON      (JSON names, texts, status codes)
+//! http::v1, ::dialect read the call: key or token, limits, strict JSON       (JSON names, texts, status codes)
 //! service             the use case, in the core's words                      (no HTTP)
 //! phone::directory    number -> live activation, or starts one               (ractor)
 //! phone::actor        decide, commit, reply
@@ -35,7 +35,7 @@
 //! | [`token`] | signing, sealing and API keys, claims | whether a session is alive |
 //! | [`phone`] | actors: find or start, one at a time, let go when idle | the SMS network |
 //! | [`service`] | the use cases | HTTP, JSON, status codes |
-//! | [`http`] | sockets, JSON, problems, the canonical API | limits of a number, codes |
+//! | [`http`] | sockets, JSON, problems, the canonical API and the dialects | limits of a number, codes |
 //! | [`app`], [`cli`] | how it all fits together; the command line | rules |
 //!
 //! # What is deliberately absent
