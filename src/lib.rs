@@ -50,7 +50,8 @@
 //! A rule about codes or limits: `record/decide/`, with a line in `tests/core/`. A new gateway: one file in `sms/`,
 //! one line in `app/parts.rs`, one entry in `tests/sms_gateways/subject.rs`, which runs the contract over it. A new
 //! store: `store/`, and it must pass `tests/store_contract.rs`. A new call: the use case in `service/`, the translation
-//! in `http/v1/`. A new setting: `config.toml` and its reader in `settings/`.
+//! in `http/v1/`. Another back end's API: one file in `http/dialect/`, one line in its registry. A new setting:
+//! `config.toml` and its reader in `settings/`.
 
 pub mod app;
 pub mod cli;
