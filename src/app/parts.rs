@@ -91,11 +91,13 @@ pub(super) fn signing_keys(settings: &Settings, files: &Files, world: &World) ->
         tolerate_known_secret: !settings.sms.gateway.is_real(),
     };
     let keys = SigningKeys::open(&files.signing, &options, world.clock.now(), &*world.entropy);
-    keys.map_err(|fault| match fault {
-        KeyFault::Weak(_) | KeyFault::SecretNeedsHmac(_) => {
+    keys.map_err(|fault| {
+        let of_secret = matches!(fault, KeyFault::Weak(_) | KeyFault::SecretNeedsHmac(_));
+        if of_secret {
             StartError::Named("token.secret (or JWT_SECRET_KEY)", fault.to_string())
+        } else {
+            StartError::Keys(fault)
         }
-        fault => StartError::Keys(fault),
     })
 }
 

@@ -145,7 +145,8 @@ impl Service {
         Ok(Answer::of(&reply, self.sign(dialect, phone, &signed_in, reply.now)?))
     }
 
-    /// Gives the next tokens for a refresh token: an opaque one of `/v1`, or a JWT of one of the dialects in `of`.
+    /// Gives the next tokens for a refresh token: at a door of opaque ones an opaque one, and at any a JWT of one of the
+    /// dialects in `of`.
     pub async fn refresh(
         &self,
         dialect: &Dialect,
@@ -154,12 +155,9 @@ impl Service {
         of: &[&str],
     ) -> Result<Answer<SignedInTokens>, Failure> {
         let held = match dialect.tokens.refresh {
-            RefreshStyle::Opaque => self.open_refresh(token, of),
-            // The opaque ones are not its own.
-            RefreshStyle::Jwt { .. } | RefreshStyle::None => {
-                self.open_jwt_refresh(token, |issuer| of.contains(&issuer))
-            }
-        }?;
+            RefreshStyle::Opaque => self.open_refresh(token, of)?,
+            RefreshStyle::Jwt { .. } | RefreshStyle::None => self.open_jwt_refresh(token, |name| of.contains(&name))?,
+        };
         let rotate = dialect.tokens.refresh.rotates();
         let command = Command::Refresh { session: held.opened.nonce, generation: held.generation, rotate };
         let (phone, request) = (held.opened.phone, self.request(origin, command));

@@ -207,7 +207,6 @@ impl Service {
         self.open_refresh(token, &[]).or_else(|_| self.open_jwt_refresh(token, |_| true))
     }
 
-    /// Opens a refresh token that is a JWT of a dialect that `is_taken` takes.
     pub(super) fn open_jwt_refresh(
         &self,
         token: &str,
