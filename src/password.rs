@@ -1,9 +1,9 @@
 //! Passwords: argon2id on a bounded pool, so that a flood of sign-ins cannot take the memory or the processor.
 //!
 //! A [`Hasher`] has so many places at once; a few callers may wait for one, everyone beyond is refused at once. Memory
-//! stays under places × [`PasswordSettings::memory_kib`]: it is passed on from hash to hash while there is a crowd, because
-//! an allocator takes its time to give back what each of many threads has freed. Never logs a password and never keeps one; whether a number
-//! has a password, and how often it was tried, is its record's to know.
+//! stays under places × [`PasswordSettings::memory_kib`]: it is passed on from hash to hash while there is a crowd,
+//! because an allocator takes its time to give back what each of many threads has freed. Never logs a password and
+//! never keeps one; whether a number has a password, and how often it was tried, is its record's to know.
 
 use std::{
     fmt,
