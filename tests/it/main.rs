@@ -32,6 +32,8 @@ mod audit_log;
 mod concurrency;
 mod counting;
 mod dialect_auth_otp;
+mod dialect_signup_login;
+mod dialect_signup_login_input;
 mod dialect_table;
 mod documented;
 mod hang_up;

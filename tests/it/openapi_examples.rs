@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    dialect_auth_otp,
+    dialect_auth_otp, dialect_signup_login,
     documented::resolve,
     harness::{Answer, TestApp},
     openapi::operations,
@@ -116,6 +116,7 @@ async fn prepare(stage: &mut Stage, operation: &str, example: &str) -> Scene {
             Scene { credential: None, real: vec![(example::NUMBER, stage.number())] }
         }
         (operation, _) if operation.starts_with("authOtp") => dialect_auth_otp::prepare(stage, operation).await,
+        (operation, _) if operation.starts_with("signupLogin") => dialect_signup_login::prepare(stage, operation).await,
         ("startVerification", "back end") | ("unlockNumber", _) => {
             let real = vec![(example::NUMBER, stage.number()), (example::CODE, CHOSEN_CODE.to_owned())];
             stage.by_key(Scene { credential: None, real })
