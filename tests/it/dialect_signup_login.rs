@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     dialect_table::{NO_IP_LIMITS, answers, request, rows},
     harness::{Answer, Script, TestApp, wrong},
-    harness_tokens::{claims, header},
+    harness_tokens::{PUBLIC, claims, header},
     openapi_examples::{Scene, Stage},
 };
 
@@ -462,23 +462,23 @@ async fn one_address_has_its_limit() {
 /// A store that refuses: 503 and when to ask again, in the form of the call; nothing is told to be done.
 #[tokio::test]
 async fn a_store_that_refuses() {
-    let app = app().await;
+    let settings = format!("{NO_IP_LIMITS}\n{PUBLIC}");
+    let app = TestApp::with(&settings).await;
     let token = sign_up(&app, TO).await;
-    app.store.refuse_all(true);
     let busy = no("Service temporarily unavailable. Please try again later.");
-    let code = app.gateway.code(TO);
-    app.gateway.next([]);
+    app.store.refuse_all(true);
     for (call, body) in [(LOGIN, numbered(TO)), (LOGOUT, json!({})), ("POST /auth/complete-profile", profile())] {
         let answer = Answer::read(request(&app, call).bearer_auth(&token).json(&body)).await;
         answers(call, &answer, 503, &busy);
     }
-    app.store.fail_loads(true);
     app.store.refuse_all(false);
-    let app = app.restart(NO_IP_LIMITS).await;
+    app.wait_s(1);
+    let app = app.restart(&settings).await;
     app.store.fail_loads(true);
     let hidden = app.get_as(&token, "/auth/profile").await;
     answers("profile", &hidden, 503, r#"{"detail":"An error occurred while retrieving profile"}"#);
-    rows(&app, vec![("a check", VERIFY, coded(TO, &code), 503, &busy)]).await;
+    rows(&app, vec![("a check", VERIFY, coded(TO, "123456"), 503, &busy)]).await;
     app.store.fail_loads(false);
+    app.get_as(&token, "/auth/profile").await.is(200);
     app.stop().await;
 }
