@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use secrecy::{ExposeSecret as _, SecretSlice};
 use tokio_util::sync::CancellationToken;
 
 use super::{StartError, World, dialects};
@@ -43,7 +44,7 @@ use crate::{
         committer::{Committer, CommitterSettings},
         sled_store::{self, SledSettings, SledStore},
     },
-    token::{Algorithm, RECEIPT_LIFE_S, SealingKeyFile, SigningKeys, SigningOptions, TokenSettings},
+    token::{Algorithm, KeyFault, RECEIPT_LIFE_S, SealingKeyFile, SigningKeys, SigningOptions, TokenSettings},
 };
 
 /// The files of the data directory.
@@ -83,8 +84,21 @@ pub(super) fn keyring(files: &Files, world: &World) -> Result<Arc<Keyring>, Star
 }
 
 pub(super) fn signing_keys(settings: &Settings, files: &Files, world: &World) -> Result<SigningKeys, StartError> {
-    let options = SigningOptions { algorithm: algorithm(settings), ..SigningOptions::default() };
-    Ok(SigningKeys::open(&files.signing, &options, world.clock.now(), &*world.entropy)?)
+    let secret = settings.token.secret.as_ref();
+    let options = SigningOptions {
+        algorithm: algorithm(settings),
+        extra_secret: secret.map(|secret| SecretSlice::from(secret.expose_secret().as_bytes().to_vec())),
+        tolerate_known_secret: !settings.sms.gateway.is_real(),
+    };
+    let keys = SigningKeys::open(&files.signing, &options, world.clock.now(), &*world.entropy);
+    keys.map_err(|fault| {
+        let of_secret = matches!(fault, KeyFault::Weak(_) | KeyFault::SecretNeedsHmac(_));
+        if of_secret {
+            StartError::Named("token.secret (or JWT_SECRET_KEY)", fault.to_string())
+        } else {
+            StartError::Keys(fault)
+        }
+    })
 }
 
 /// The configured algorithm; settings has checked its name.
@@ -238,7 +252,7 @@ pub fn sender(settings: &Settings, world: &World) -> Result<Sender, StartError> 
 
 fn gateway(settings: &Settings, world: &World) -> Result<Arc<dyn Gateway>, StartError> {
     Ok(match settings.sms.gateway {
-        GatewayKind::Console => Arc::new(Console::stdout()),
+        GatewayKind::Console => Arc::new(Console::stdout().test_mode(settings.sms.console_test_mode)),
         GatewayKind::Simulated => {
             let simulated = settings.sms.simulated;
             let settings =

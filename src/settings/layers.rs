@@ -16,7 +16,7 @@ use toml::{Table, Value};
 use super::{DEFAULTS, Problem, VARIABLE_PREFIX};
 
 /// Keys whose values are secrets: hidden everywhere, and readable from a file by `<variable>_FILE`.
-const SECRETS: [&str; 3] = ["sms.twilio.auth_token", "sms.kavenegar.api_key", "sms.mshastra.password"];
+const SECRETS: [&str; 4] = ["sms.twilio.auth_token", "sms.kavenegar.api_key", "sms.mshastra.password", "token.secret"];
 
 /// Tables that may have keys of the operator's own; their values are texts.
 const OPEN_TABLES: [&str; 2] = ["sms.templates", "sms.phone_changed"];
@@ -120,13 +120,13 @@ impl Layers {
     }
 
     /// Adds the `OTPD__` variables of an environment, in the order of their names; others are not looked at.
-    pub(super) fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
-        let ours: BTreeMap<String, String> =
-            variables.into_iter().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect();
+    pub(super) fn add_environment(&mut self, variables: &BTreeMap<String, String>) {
+        let ours: BTreeMap<&String, &String> =
+            variables.iter().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect();
         for (name, text) in &ours {
             match Self::secret_of_file_variable(name) {
                 Some((key, direct)) if ours.contains_key(&direct) => {
-                    self.problem(name.clone(), format!("set either this or {direct}, not both ({key})"));
+                    self.problem(name.to_string(), format!("set either this or {direct}, not both ({key})"));
                 }
                 Some((key, _)) => self.add_secret_file(name, key, Path::new(text)),
                 None => self.add_variable(name, text),
@@ -135,17 +135,26 @@ impl Layers {
     }
 
     fn add_variable(&mut self, name: &str, text: &str) {
-        let key = key_of(name);
-        let Some(default) = self.default_of(&key) else {
-            let hint = self.unknown(&key);
-            return self.problem(name.to_owned(), hint);
+        self.set_by(name, &key_of(name), text);
+    }
+
+    /// Sets a key to what a variable says.
+    pub(super) fn set_by(&mut self, variable: &str, key: &str, text: &str) {
+        let Some(default) = self.default_of(key) else {
+            let hint = self.unknown(key);
+            return self.problem(variable.to_owned(), hint);
         };
         match coerce(text, &default) {
             Some(value) => {
-                self.entries.insert(key, Entry { value, origin: Origin::Variable(name.to_owned()) });
+                self.entries.insert(key.to_owned(), Entry { value, origin: Origin::Variable(variable.to_owned()) });
             }
-            None => self.problem(name.to_owned(), format!("must be {}", type_name(&default))),
+            None => self.problem(variable.to_owned(), format!("must be {}", type_name(&default))),
         }
+    }
+
+    /// A text in force; empty if there is none.
+    pub(super) fn text(&self, key: &str) -> &str {
+        self.entries.get(key).and_then(|entry| entry.value.as_str()).unwrap_or_default()
     }
 
     fn add_secret_file(&mut self, name: &str, key: &str, path: &Path) {
@@ -199,7 +208,7 @@ impl Layers {
         }
     }
 
-    fn problem(&mut self, place: String, text: String) {
+    pub(super) fn problem(&mut self, place: String, text: String) {
         self.problems.push(Problem { place, text });
     }
 

@@ -62,7 +62,6 @@ impl Gateway for Mshastra {
             msg: &sms.text,
             sender: &self.sender,
             language: language(&sms.text),
-            showerror: "C",
         };
         let request = self.outbound.post(self.send.clone()).header(header::ACCEPT, "application/json");
         let answer = self.outbound.exchange(request.json(&[message])).await?;
@@ -81,8 +80,6 @@ struct Message<'a> {
     msg: &'a str,
     sender: &'a str,
     language: &'static str,
-    /// `C` asks for codes instead of words in the answer.
-    showerror: &'static str,
 }
 
 /// Which alphabet the provider is to send in. How much of GSM-7 its "English" is, is not documented: ASCII surely, and

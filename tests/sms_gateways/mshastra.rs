@@ -34,7 +34,7 @@ async fn a_text_goes_in_its_alphabet() {
         assert!(accepted.provider_id.unwrap().starts_with("71"));
         let taken = fake.taken().pop().unwrap();
         assert_eq!(taken.to, "989123456789");
-        let expected = [("msg", text), ("sender", SENDER), ("language", language), ("showerror", "C")];
+        let expected = [("msg", text), ("sender", SENDER), ("language", language)];
         assert_eq!(taken.fields, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
     assert_eq!(fake.violations(), Vec::<&str>::new());

@@ -117,7 +117,7 @@ pub(crate) async fn all() -> Vec<Subject> {
                 fake_kavenegar::LINE
             ),
             wire_to: "09123456789",
-            secrets: &[fake_kavenegar::API_KEY, "WrongKey5f1c", "/v1/"],
+            secrets: &[fake_kavenegar::API_KEY, "WrongKey5f1c", "/verify/lookup", "/sms/send"],
             make: kavenegar,
             fake: Fake::Http(fake_kavenegar::start().await, kavenegar_refusal),
         },

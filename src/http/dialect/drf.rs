@@ -221,7 +221,7 @@ fn unauthorized(body: Value) -> Response {
 /// A time as its serializers write it: ISO 8601, microseconds unless they are zero, `Z`.
 pub(super) fn datetime(at: UnixMillis) -> String {
     let time = Timestamp::from_millisecond(i64::try_from(at.0).unwrap_or(i64::MAX)).unwrap_or(Timestamp::MAX);
-    let form = if at.0 % 1_000 == 0 { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S.%6fZ" };
+    let form = if at.0.is_multiple_of(1_000) { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S.%6fZ" };
     time.strftime(form).to_string()
 }
 

@@ -9,6 +9,7 @@ use crate::{
 };
 
 /// Why not. Each dialect has a body for those that its call can meet; the desk has one for the rest.
+#[expect(clippy::enum_variant_names, reason = "`NoAccount` is what everyone calls it")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum No {
     /// As many sends as allowed.
