@@ -157,6 +157,7 @@ async fn codes_and_their_errors() {
         ("letters", VERIFY, verify(json!("12345a")), 400, &digits),
         ("seven", VERIFY, verify(json!("1234567")), 400, &invalid(r#"["Ensure this field has no more than 6 characters."]"#)),
         ("null", VERIFY, verify(json!(null)), 400, &invalid(r#"["This field may not be null."]"#)),
+        ("a number, which has lost its zeros", VERIFY, verify(json!(123_456)), 400, &invalid(r#"["Not a valid string."]"#)),
         ("nothing", VERIFY, json!({}), 400,
             r#"{"error":"Invalid data","details":{"phone_number":["This field is required."],"otp_code":["This field is required."]}}"#),
         ("foreign digits are the same code", VERIFY, verify(json!(persian(&app.gateway.code(TO)))), 200,

@@ -256,15 +256,14 @@ async fn bodies() {
     };
     let json = "application/json";
     let absent = r#"{"detail":[{"type":"missing","loc":["body"],"msg":"Field required","input":null}]}"#;
+    let whole = |entry: &str| format!(r#"{{"detail":[{{{entry}}}]}}"#);
     let malformed = |at: usize, error: &str| {
-        format!(
-            r#"{{"detail":[{{"type":"json_invalid","loc":["body",{at}],"msg":"JSON decode error","input":{{}},"ctx":{{"error":"{error}"}}}}]}}"#
-        )
+        let told = format!(r#""msg":"JSON decode error","input":{{}},"ctx":{{"error":"{error}"}}"#);
+        whole(&format!(r#""type":"json_invalid","loc":["body",{at}],{told}"#))
     };
     let no_object = |input: &str| {
-        format!(
-            r#"{{"detail":[{{"type":"model_attributes_type","loc":["body"],"msg":"Input should be a valid dictionary or object to extract fields from","input":{input}}}]}}"#
-        )
+        let message = "Input should be a valid dictionary or object to extract fields from";
+        whole(&format!(r#""type":"model_attributes_type","loc":["body"],"msg":"{message}","input":{input}"#))
     };
     let name = "Expecting property name enclosed in double quotes";
     for call in [SIGNUP, VERIFY, LOGIN, VERIFY_LOGIN] {

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use crate::{
     dialect_auth_otp, dialect_signup_login,
+    dialect_table::NO_IP_LIMITS,
+    dialect_usr_otp,
     documented::resolve,
     harness::{Answer, TestApp},
     openapi::operations,
@@ -36,7 +38,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let app = TestApp::start().await;
+        let app = TestApp::with(NO_IP_LIMITS).await;
         let key = app.keys.admin.clone();
         Self { app, key, numbers: 0 }
     }
@@ -117,6 +119,7 @@ async fn prepare(stage: &mut Stage, operation: &str, example: &str) -> Scene {
         }
         (operation, _) if operation.starts_with("authOtp") => dialect_auth_otp::prepare(stage, operation).await,
         (operation, _) if operation.starts_with("signupLogin") => dialect_signup_login::prepare(stage, operation).await,
+        (operation, _) if operation.starts_with("usrOtp") => dialect_usr_otp::prepare(stage, operation).await,
         ("startVerification", "back end") | ("unlockNumber", _) => {
             let real = vec![(example::NUMBER, stage.number()), (example::CODE, CHOSEN_CODE.to_owned())];
             stage.by_key(Scene { credential: None, real })

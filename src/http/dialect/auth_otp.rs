@@ -101,7 +101,7 @@ async fn verify(call: Call) -> Result<Response, Response> {
     let mut fields = Fields::of(drf::data(&call).await?).map_err(invalid)?;
     let phone = phone(&call, &mut fields);
     let digits = usize::from(call.desk.dialect.policy.code_digits);
-    let typed = fields.text("otp_code", Text { max: Some(digits), ..Text::default() });
+    let typed = fields.text("otp_code", Text { max: Some(digits), strict: true, ..Text::default() });
     let code = typed.as_deref().and_then(desk::code).filter(|code| usize::from(code.digits()) == digits);
     if typed.is_some() && code.is_none() {
         fields.reject("otp_code", &format!("OTP code must be {digits} digits"));
@@ -181,7 +181,6 @@ fn describe(call: &Call) -> Response {
 }
 
 const REFUSAL: &str = "AuthOtpRefusal";
-const FORMS: &[&str] = &["application/json", "application/x-www-form-urlencoded", "multipart/form-data"];
 
 /// Its part of the OpenAPI document.
 fn api() -> Api {
@@ -202,7 +201,7 @@ fn api() -> Api {
     let media_type = json!({ "detail": "Unsupported media type \"text/plain\" in request." });
     let post = |path, id, about, schema, body| {
         call("post", path, id, about, REFUSAL)
-            .reads(FORMS, schema, "request", body, REFUSAL)
+            .reads(drf::FORMS, schema, "request", body, REFUSAL)
             .limited(REFUSAL)
             .says(400, "A field, or the code, is not good.", REFUSAL, "invalid", invalid.clone())
             .says(415, "Another form of body.", REFUSAL, "media type", media_type.clone())

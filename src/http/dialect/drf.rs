@@ -19,6 +19,9 @@ use crate::{http::json, record::UnixMillis, service::User, token::TokenError};
 /// Most bytes of a client's own media type that an answer repeats.
 const MEDIA_TYPE_BYTES_MAX: usize = 100;
 
+/// Bodies that its default parsers take.
+pub(super) const FORMS: &[&str] = &["application/json", "application/x-www-form-urlencoded", "multipart/form-data"];
+
 /// `{"detail": …}`: what the framework itself says.
 pub(super) fn detail(status: StatusCode, text: &str) -> Response {
     answer(status, json!({ "detail": text }))
@@ -109,6 +112,8 @@ pub(super) struct Text {
     pub(super) min: usize,
     /// Most.
     pub(super) max: Option<usize>,
+    /// A number is no text here: as a number, a code has lost its leading zeros.
+    pub(super) strict: bool,
 }
 
 impl Fields {
@@ -155,8 +160,10 @@ fn text(value: Option<&Value>, bounds: Text) -> Result<String, Vec<Value>> {
         None => return Err(only("This field is required.")),
         Some(Value::Null) => return Err(only("This field may not be null.")),
         Some(Value::String(text)) => text.trim().to_owned(),
-        Some(Value::Number(number)) => number.to_string(),
-        Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => return Err(only("Not a valid string.")),
+        Some(Value::Number(number)) if !bounds.strict => number.to_string(),
+        Some(Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
+            return Err(only("Not a valid string."));
+        }
     };
     if text.is_empty() {
         return Err(only("This field may not be blank."));
@@ -232,7 +239,7 @@ mod tests {
     /// observed.md section 0: the messages of `CharField`, in the order of its checks.
     #[test]
     fn texts_as_the_framework_takes_them() {
-        let bounds = Text { min: 3, max: Some(5) };
+        let bounds = Text { min: 3, max: Some(5), strict: false };
         let check = |given: Value, expected: Result<&str, &[&str]>| {
             let found = text(Some(&given).filter(|given| **given != json!("absent")), bounds);
             let expected = expected.map(str::to_owned);
@@ -251,6 +258,8 @@ mod tests {
         check(json!("ab"), Err(&["Ensure this field has at least 3 characters."]));
         check(json!("abcdef"), Err(&["Ensure this field has no more than 5 characters."]));
         check(json!("ab\0d"), Err(&["Null characters are not allowed."]));
+        let number = text(Some(&json!(1234)), Text { strict: true, ..bounds });
+        assert_eq!(number, Err(vec!["Not a valid string.".into()]), "a code that is sent as a number");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A dialect is a translation: its paths, field rules, texts, figures and claims stand in its [`Spec`]; what a code, a
 //! number or a session is, it does not know. `desk` is what every dialect works with (who asks, how often, the body),
 //! `no` brings every failure of the use cases to the few that a dialect tells apart, `drf` and `fastapi` are the forms of
-//! the two web frameworks the originals were written with.
+//! the two web frameworks the originals were written with, `cookies` is for those whose browsers keep the token.
 //!
 //! **A sixth dialect** is one file with a `SPEC` and one line in [`ALL`]. Its figures are in its `SPEC`; operators change
 //! them under `[dialects.NAME]`, and config.toml shows them.
@@ -13,6 +13,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "`map_err` hands over what it has")]
 
 mod auth_otp;
+mod cookies;
 mod describe;
 mod desk;
 mod drf;

@@ -250,8 +250,10 @@ fn schemas() -> Vec<(&'static str, Value)> {
     let field = |min: u16, max: u16| json!({ "type": "string", "minLength": min, "maxLength": max });
     let optional = |max: u16| json!({ "type": ["string", "null"], "maxLength": max });
     let completing = json!({
-        "phone_number": text(), "name": field(2, 100), "email": { "type": "string", "format": "email", "maxLength": 254 }, "bio": optional(500),
-        "location": optional(100), "birth_date": { "type": ["string", "null"], "format": "date" }, "avatar": optional(500),
+        "phone_number": text(), "name": field(2, 100),
+        "email": { "type": "string", "format": "email", "maxLength": 254 },
+        "bio": optional(500), "location": optional(100), "birth_date": { "type": ["string", "null"], "format": "date" },
+        "avatar": optional(500),
     });
     vec![
         (
