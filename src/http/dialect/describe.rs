@@ -11,24 +11,73 @@ use crate::http::{
 /// Headers of an answer that names a wait.
 const WAIT: &[&str] = &["Retry-After"];
 
+/// How a dialect refuses: the schema of its refusals, and the form of what it has no words of its own for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form<'a> {
+    /// The schema's name.
+    pub(super) schema: &'a str,
+    /// As in its `Spec`.
+    pub(super) says: fn(&str) -> Value,
+    /// As in its `Spec`.
+    pub(super) limited: fn(u64) -> Value,
+}
+
+impl Form<'_> {
+    /// One call: its method in lower case, its path by default, its id.
+    pub(super) fn call(
+        self,
+        method: &'static str,
+        path: &'static str,
+        id: &str,
+        (summary, description): (&str, &str),
+    ) -> Operation {
+        let content = |name: &str, text: &str| one(self.schema, name, (self.says)(text));
+        let busy = content("busy", "Service temporarily unavailable. Please try again later.");
+        let broken = content("fault", "Internal server error");
+        let unknown = content("unknown", "The outcome is not known. Please check and try again.");
+        Operation::new(method, path, id)
+            .about(summary, description)
+            .callers(Callers::Public)
+            .refuses(&[ProblemCode::InternalError, ProblemCode::OutcomeUnknown])
+            .answers(500, "A fault of ours, or the message was not sent.", &[], broken)
+            .answers(503, "Nothing was done; ask again.", WAIT, busy)
+            .answers(504, "It may have been done.", &[], unknown)
+    }
+
+    /// It reads a body of these types; one without required fields may be absent.
+    pub(super) fn reads(self, call: Operation, media_types: &[&str], body: Content) -> Operation {
+        let content = |name: &str, text: &str| one(self.schema, name, (self.says)(text));
+        let slow = content("slow", "The request body did not arrive in time.");
+        let large = content("large", "The request body is too large.");
+        call.takes_as(false, media_types, body).answers(408, "The body was too slow.", &[], slow).answers(
+            413,
+            "The body is too large.",
+            &[],
+            large,
+        )
+    }
+
+    /// It counts against the address, and sends or checks within limits.
+    pub(super) fn limited(self, call: Operation) -> Operation {
+        let body = one(self.schema, "limited", (self.limited)(1));
+        call.answers(429, "Too many requests, sends or wrong answers.", WAIT, body)
+    }
+}
+
+/// The form of a dialect that says everything as the framework does.
+fn framework(schema: &str) -> Form<'_> {
+    Form { schema, says: |text| json!({ "detail": text }), limited: |_| json!({ "detail": TOO_MANY }) }
+}
+
 /// One call: its method in lower case, its path by default, its id, and the name of the schema of its refusals.
 pub(super) fn call(
     method: &'static str,
     path: &'static str,
     id: &str,
-    (summary, description): (&str, &str),
+    about: (&str, &str),
     refusal: &str,
 ) -> Operation {
-    let busy = json!({ "detail": "Service temporarily unavailable. Please try again later." });
-    let broken = json!({ "detail": "Internal server error" });
-    let unknown = json!({ "detail": "The outcome is not known. Please check and try again." });
-    Operation::new(method, path, id)
-        .about(summary, description)
-        .callers(Callers::Public)
-        .refuses(&[ProblemCode::InternalError, ProblemCode::OutcomeUnknown])
-        .answers(500, "A fault of ours, or the message was not sent.", &[], one(refusal, "fault", broken))
-        .answers(503, "Nothing was done; ask again.", WAIT, one(refusal, "busy", busy))
-        .answers(504, "It may have been done.", &[], one(refusal, "unknown", unknown))
+    framework(refusal).call(method, path, id, about)
 }
 
 fn one(schema: &str, name: &str, value: Value) -> Content {
@@ -65,20 +114,11 @@ pub(super) trait Answers {
 
 impl Answers for Operation {
     fn reads(self, media_types: &[&str], schema: &str, name: &str, example: Value, refusal: &str) -> Self {
-        let text = |text: &str| json!({ "detail": text });
-        self.takes_as(false, media_types, one(schema, name, example))
-            .answers(
-                408,
-                "The body was too slow.",
-                &[],
-                one(refusal, "slow", text("The request body did not arrive in time.")),
-            )
-            .answers(413, "The body is too large.", &[], one(refusal, "large", text("The request body is too large.")))
+        framework(refusal).reads(self, media_types, one(schema, name, example))
     }
 
     fn limited(self, refusal: &str) -> Self {
-        let body = json!({ "detail": TOO_MANY });
-        self.answers(429, "Too many requests, sends or wrong answers.", WAIT, one(refusal, "limited", body))
+        framework(refusal).limited(self)
     }
 
     fn says(self, status: u16, about: &str, schema: &str, name: &str, example: Value) -> Self {

@@ -99,7 +99,7 @@ async fn multipart(media_type: &str, body: Bytes) -> Result<Vec<(String, String)
 }
 
 /// The fields of a serializer, and what is wrong with them, all together.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Fields {
     given: Map<String, Value>,
     errors: Map<String, Value>,
@@ -140,6 +140,16 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// A value as it was sent, for views that look at bodies without a serializer.
+    pub(super) fn given(&self, name: &str) -> Option<&Value> {
+        self.given.get(name)
+    }
+
+    /// A text that is not empty, as it was sent; whatever else is there counts as nothing.
+    pub(super) fn given_text(&self, name: &str) -> Option<&str> {
+        self.given(name)?.as_str().filter(|text| !text.is_empty())
     }
 
     /// What the dialect's own rule says of a field.

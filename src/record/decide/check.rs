@@ -37,6 +37,10 @@ pub(super) fn check(rules: Rules<'_>, after: &mut Record, check: Check<'_>, now:
 
 /// Everything that can be said without a comparison. Nothing is spent here.
 fn judge(rules: Rules<'_>, record: &Record, check: &Check<'_>, now: UnixMillis) -> Result<u64, Refusal> {
+    // First of all: who is blocked is told so, whatever has become of the code.
+    if rules.policy.block.is_some() {
+        record.blocks.may_answer(Asked::Code, check.address)?;
+    }
     let challenge = find(record, check.target)?;
     match challenge.stage {
         Stage::Approved { .. } => return Err(Refusal::AlreadyApproved),
@@ -63,9 +67,6 @@ fn judge(rules: Rules<'_>, record: &Record, check: &Check<'_>, now: UnixMillis) 
         if !for_sign_in {
             return Err(Refusal::NotForSignIn);
         }
-    }
-    if rules.policy.block.is_some() {
-        record.blocks.may_answer(Asked::Code, check.address)?;
     }
     let spent = match check.target {
         Target::Id(_) => challenge.attempts_by_id,
