@@ -35,6 +35,8 @@ mod dialect_auth_otp;
 mod dialect_phone_password;
 mod dialect_phone_password_blocks;
 mod dialect_phone_password_tokens;
+mod dialect_signup_login;
+mod dialect_signup_login_input;
 mod dialect_table;
 mod dialect_typed_verification;
 mod dialect_usr_otp;

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    dialect_auth_otp, dialect_phone_password,
+    dialect_auth_otp, dialect_phone_password, dialect_signup_login,
     dialect_table::NO_IP_LIMITS,
     dialect_typed_verification, dialect_usr_otp,
     documented::resolve,
@@ -124,6 +124,7 @@ async fn prepare(stage: &mut Stage, operation: &str, example: &str) -> Scene {
         (operation, _) if operation.starts_with("typedVerification") => {
             dialect_typed_verification::prepare(stage, operation).await
         }
+        (operation, _) if operation.starts_with("signupLogin") => dialect_signup_login::prepare(stage, operation).await,
         (operation, _) if operation.starts_with("usrOtp") => dialect_usr_otp::prepare(stage, operation).await,
         ("startVerification", "back end") | ("unlockNumber", _) => {
             let real = vec![(example::NUMBER, stage.number()), (example::CODE, CHOSEN_CODE.to_owned())];

@@ -24,7 +24,8 @@ impl ConsoleServer {
         command.env_clear().stdout(file).stderr(Stdio::piped());
         command.env("OTPD__STORE__PATH", directory.join("data")).env("OTPD__STORE__FREE_MIB_MIN", "0");
         command.env("OTPD__SERVER__LISTEN", "127.0.0.1:0").env("OTPD__OPS__LISTEN", "127.0.0.1:0");
-        command.env("OTPD__LOG__FORMAT", "json");
+        // By default it has the port in it, and tokens are good for the server that they name.
+        command.env("OTPD__SERVER__PUBLIC_URL", "https://id.example").env("OTPD__LOG__FORMAT", "json");
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let ready = log.by_ref().map(Result::unwrap).find(|line| line.contains("otpd is ready"));
