@@ -173,7 +173,9 @@ async fn no_code_is_good_at_another_door() {
         assert!(is_yes(&sender.send(&app).await), "{}", sender.name);
         let code = app.gateway.code(TO);
         for (m, door) in doors().iter().enumerate().filter(|(m, _)| *m != n) {
-            let refused = door.check(&app, &code).await;
+            // As many digits as the door asks for, so that it is the code that is refused.
+            let digits = if ["phone_password", "typed_verification"].contains(&door.name) { 4 } else { 6 };
+            let refused = door.check(&app, &format!("{code:0<6}")[..digits]).await;
             assert!(!is_yes(&refused), "{} took the code of {}: {refused:?} ({m})", door.name, sender.name);
         }
         let right = sender.check(&app, &code).await;
