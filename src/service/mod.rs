@@ -1,8 +1,9 @@
 //! The use cases, in the core's words: what every API is a translation onto. No HTTP here.
 //!
-//! `verification` (start, resend, check, cancel, read) · `sign_in` (receipts, refresh, tokens) · `user` (what a
-//! signed-in person may do) · `passwords` (registering, signing in with a password) · `tokens` (signing) · `moving` (phone change) · `sending` (from a draft to a settled send). Typed text is
-//! read by `number` and `code_input`; `audit` and `meters` tell what happened.
+//! `verification` (start, resend, check, cancel, read) · `sign_in` (receipts, refresh, revocation) · `tokens` (signing) ·
+//! `passwords` (registering, signing in with a password) · `user` (what a signed-in person may do) · `admin` · `moving`
+//! (phone change) · `sending` (from a draft to a settled send). Typed text is read by `number` and `code_input`; `audit`
+//! and `meters` tell what happened.
 
 #![expect(
     clippy::wildcard_enum_match_arm,

@@ -10,8 +10,10 @@ curl -X POST http://localhost:8000/api/auth/send-otp/ \
 }'
 EOF
 read_code +1234567890
-user='"id":*,"phone_number":"+1234567890","username":"+1234567890","first_name":"","last_name":"","is_phone_verified":true,"date_joined":"*Z"'
-example "Verify OTP" 200 "{\"message\":\"Authentication successful\",\"user\":{$user},\"tokens\":{\"access\":\"eyJ*\",\"refresh\":\"eyJ*\"},\"is_new_user\":true}" <<'EOF'
+user='"id":*,"phone_number":"+1234567890","username":"+1234567890","first_name":"","last_name":""'
+user+=',"is_phone_verified":true,"date_joined":"*Z"'
+signed_in='{"message":"Authentication successful","user":{'$user'},"tokens":{"access":"eyJ*","refresh":"eyJ*"},"is_new_user":true}'
+example "Verify OTP" 200 "$signed_in" <<'EOF'
 curl -X POST http://localhost:8000/api/auth/verify-otp/ \
   -H "Content-Type: application/json" \
   -d '{

@@ -9,13 +9,16 @@ curl -X POST "http://localhost:8000/auth/signup" \
   -d '{"phone_number": "+916205829376"}'
 EOF
 read_code +916205829376
-example "Signup 2: verify OTP" 200 '{"success":true,"message":"OTP verified successfully. Please complete your profile.","data":{"user_id":*,"phone_number":"+916205829376","needs_profile_completion":true},"token":"eyJ*"}' <<'EOF'
+verified='{"success":true,"message":"OTP verified successfully. Please complete your profile.",'
+verified+='"data":{"user_id":*,"phone_number":"+916205829376","needs_profile_completion":true},"token":"eyJ*"}'
+example "Signup 2: verify OTP" 200 "$verified" <<'EOF'
 curl -X POST "http://localhost:8000/auth/verify-otp" \
   -H "Content-Type: application/json" \
   -d '{"phone_number": "+916205829376", "otp_code": "123456"}'
 EOF
 token=$(field token)
-completed='{"success":true,"message":"Profile completed successfully","data":{"user_id":*,"profile_id":*,"name":"Gaurav Kumar","email":"gaurav@loopinsocial.in","phone_number":"+916205829376"},"token":null}'
+completed='{"success":true,"message":"Profile completed successfully","data":{"user_id":*,"profile_id":*,'
+completed+='"name":"Gaurav Kumar","email":"gaurav@loopinsocial.in","phone_number":"+916205829376"},"token":null}'
 example "Signup 3: complete the profile" 200 "$completed" <<'EOF'
 curl -X POST "http://localhost:8000/auth/complete-profile" \
   -H "Content-Type: application/json" \
@@ -46,7 +49,9 @@ curl -X POST "http://localhost:8000/auth/login" \
   -d '{"phone_number": "+916205829376"}'
 EOF
 read_code +916205829376
-example "Login 2: verify OTP" 200 '{"success":true,"message":"Login successful","data":{"user_id":*,"phone_number":"+916205829376","name":"Gaurav Kumar","email":"gaurav@loopinsocial.in","is_verified":true},"token":"eyJ*"}' <<'EOF'
+logged_in='{"success":true,"message":"Login successful","data":{"user_id":*,"phone_number":"+916205829376",'
+logged_in+='"name":"Gaurav Kumar","email":"gaurav@loopinsocial.in","is_verified":true},"token":"eyJ*"}'
+example "Login 2: verify OTP" 200 "$logged_in" <<'EOF'
 curl -X POST "http://localhost:8000/auth/verify-login" \
   -H "Content-Type: application/json" \
   -d '{"phone_number": "+916205829376", "otp_code": "123456"}'

@@ -8,7 +8,9 @@ curl -X POST http://localhost:8000/api/v1/usr/otp \
   -d '{"phone_number": "+989123456789"}'
 EOF
 read_code +989123456789
-example "Verify OTP" 200 '{"access_token":"eyJ*","refresh_token":"eyJ*","is_new_user":true,"user":{"id":*,"phone_number":"+989123456789","email":"989123456789@temp.pilito.com","username":"989123456789","first_name":null,"last_name":null}}' <<'EOF'
+verified='{"access_token":"eyJ*","refresh_token":"eyJ*","is_new_user":true,"user":{"id":*,"phone_number":"+989123456789",'
+verified+='"email":"989123456789@temp.pilito.com","username":"989123456789","first_name":null,"last_name":null}}'
+example "Verify OTP" 200 "$verified" <<'EOF'
 curl -X POST http://localhost:8000/api/v1/usr/otp/verify \
   -H "Content-Type: application/json" \
   -d '{"phone_number": "+989123456789", "code": "YOUR_CODE"}'

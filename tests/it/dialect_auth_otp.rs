@@ -13,7 +13,11 @@ const SEND: &str = "POST /api/auth/send-otp/";
 const VERIFY: &str = "POST /api/auth/verify-otp/";
 const PROFILE: &str = "GET /api/auth/profile/";
 const TO: &str = "+1234567890";
-const USER: &str = r#"{"id":<id>,"phone_number":"+1234567890","username":"+1234567890","first_name":"","last_name":"","is_phone_verified":true,"date_joined":"2026-01-01T00:00:00Z"}"#;
+const USER: &str = concat!(
+    r#"{"id":<id>,"phone_number":"+1234567890","username":"+1234567890","first_name":"","last_name":"","#,
+    r#""is_phone_verified":true,"date_joined":"2026-01-01T00:00:00Z"}"#
+);
+const TOKENS: &str = r#"{"access":"<jwt>","refresh":"<jwt>"}"#;
 const WRONG: &str = r#"{"error":"Invalid or expired OTP code"}"#;
 const LIMITED: &str = r#"{"error":"Too many OTP requests. Please try again later."}"#;
 
@@ -120,9 +124,7 @@ async fn signing_in() {
     let code = app.gateway.code(TO);
     let verify = |code: &str| json!({ "phone_number": TO, "otp_code": code });
     let signed_in = |is_new: bool| {
-        format!(
-            r#"{{"message":"Authentication successful","user":{USER},"tokens":{{"access":"<jwt>","refresh":"<jwt>"}},"is_new_user":{is_new}}}"#
-        )
+        format!(r#"{{"message":"Authentication successful","user":{USER},"tokens":{TOKENS},"is_new_user":{is_new}}}"#)
     };
     let (new, known) = (signed_in(true), signed_in(false));
     rows(
@@ -161,7 +163,7 @@ async fn codes_and_their_errors() {
         ("nothing", VERIFY, json!({}), 400,
             r#"{"error":"Invalid data","details":{"phone_number":["This field is required."],"otp_code":["This field is required."]}}"#),
         ("foreign digits are the same code", VERIFY, verify(json!(persian(&app.gateway.code(TO)))), 200,
-            &format!(r#"{{"message":"Authentication successful","user":{USER},"tokens":{{"access":"<jwt>","refresh":"<jwt>"}},"is_new_user":true}}"#)),
+            &format!(r#"{{"message":"Authentication successful","user":{USER},"tokens":{TOKENS},"is_new_user":true}}"#)),
     ]).await;
     app.stop().await;
 }
@@ -232,7 +234,11 @@ async fn tokens_that_are_not_good() {
     let app = app().await;
     let not_valid = |message: &str| {
         format!(
-            r#"{{"detail":"Given token not valid for any token type","code":"token_not_valid","messages":[{{"token_class":"AccessToken","token_type":"access","message":"{message}"}}]}}"#
+            concat!(
+                r#"{{"detail":"Given token not valid for any token type","code":"token_not_valid","#,
+                r#""messages":[{{"token_class":"AccessToken","token_type":"access","message":"{message}"}}]}}"#
+            ),
+            message = message
         )
     };
     let none = r#"{"detail":"Authentication credentials were not provided."}"#.to_owned();
