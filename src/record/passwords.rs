@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     guesses::Guesses,
-    time::{MINUTE, Millis, UnixMillis},
+    time::{DAY, MINUTE, Millis, UnixMillis},
 };
 
 /// Most comparisons under way at one number.
@@ -61,13 +61,14 @@ impl PasswordTries {
         lost
     }
 
-    /// The account has gone, and with it what they compare with.
+    /// The account has gone, or has come: they are not about the one there is now.
     pub(super) fn abandon(&mut self) {
         self.comparing.clear();
     }
 
+    /// One that gets lost still strikes its address, and that is remembered for up to a day.
     pub(super) fn forget_at(&self, has_account: bool) -> Option<UnixMillis> {
-        let comparing = self.comparing.iter().map(|comparing| comparing.at.plus(COMPARING_MS)).max();
+        let comparing = self.comparing.iter().map(|comparing| comparing.at.plus(DAY)).max();
         comparing.max(self.guesses.forget_at(has_account))
     }
 

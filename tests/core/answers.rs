@@ -52,6 +52,7 @@ impl Facts {
                 self.sign_in(session, user, now, happened)
             }
             Ask::Refresh { session, generation } => self.refresh(session, generation, now, happened),
+            Ask::Authenticate { .. } if self.user.is_none() => "no account".to_owned(),
             Ask::Authenticate { session } => self.session_or(session, |_| "alive".to_owned()),
             Ask::End { session } => {
                 if self.sessions.iter().any(|open| open.nonce == session) {

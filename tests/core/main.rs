@@ -3,7 +3,7 @@
 //! | File | What |
 //! |---|---|
 //! | `script` `world` `render` | scripts of one line a command with the outcome behind it, and what plays them |
-//! | `sends` `checks` `sessions` `moves` `clocks` `retries` | the rules, as scripts |
+//! | `sends` `checks` `sessions` `moves` `clocks` `retries` `passwords` `blocks` `shut` | the rules, as scripts |
 //! | `codes` | derived codes, sealed ids, refresh tokens, what `Debug` shows |
 //! | `enumeration` | every sequence of a few commands |
 //! | `model` `answers` `properties` | random sequences against a naive model that keeps all history |
@@ -21,17 +21,20 @@
 )]
 
 mod answers;
+mod blocks;
 mod checks;
 mod clocks;
 mod codes;
 mod enumeration;
 mod model;
 mod moves;
+mod passwords;
 mod properties;
 mod render;
 mod retries;
 mod script;
 mod sends;
 mod sessions;
+mod shut;
 mod snapshots;
 mod world;

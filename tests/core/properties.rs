@@ -292,6 +292,7 @@ fn refused(refusal: &Refusal) -> String {
         Refusal::GrantInvalid => "grant invalid".to_owned(),
         Refusal::AccountExists => "account exists".to_owned(),
         Refusal::SessionUnknown => "session unknown".to_owned(),
+        Refusal::NoAccount => "no account".to_owned(),
         Refusal::RefreshReused => "refresh reused".to_owned(),
         other => format!("{other:?}"),
     }

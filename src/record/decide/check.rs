@@ -37,6 +37,9 @@ pub(super) fn check(rules: Rules<'_>, after: &mut Record, check: Check<'_>, now:
 
 /// Everything that can be said without a comparison. Nothing is spent here.
 fn judge(rules: Rules<'_>, record: &Record, check: &Check<'_>, now: UnixMillis) -> Result<u64, Refusal> {
+    if rules.policy.block.is_some() {
+        record.blocks.may_answer(Asked::Code, check.address)?;
+    }
     let challenge = find(record, check.target)?;
     match challenge.stage {
         Stage::Approved { .. } => return Err(Refusal::AlreadyApproved),
@@ -63,9 +66,6 @@ fn judge(rules: Rules<'_>, record: &Record, check: &Check<'_>, now: UnixMillis) 
         if !for_sign_in {
             return Err(Refusal::NotForSignIn);
         }
-    }
-    if rules.policy.block.is_some() {
-        record.blocks.may_answer(Asked::Code, check.address)?;
     }
     let spent = match check.target {
         Target::Id(_) => challenge.attempts_by_id,
@@ -124,7 +124,10 @@ fn compare(rules: Rules<'_>, after: &mut Record, check: &Check<'_>, nonce: u64, 
         // Only who was sent it could know the id: what strangers did wrong with the password is hers to forget.
         after.passwords.guesses.clear();
     }
-    after.blocks.forgive(Asked::Code, check.address);
+    if rules.policy.block.is_some() {
+        // A block that runs was refused above, so it is never cut short; nor is it by a door that has none.
+        after.blocks.forgive(Asked::Code, check.address);
+    }
     after.sends.succeeded();
     if let Some(session) = bound_to {
         return claim(rules, after, session, nonce, now);

@@ -150,6 +150,10 @@ fn recall(
         return Some(Step::refused(Refusal::IdempotencyMismatch));
     }
     let mut outcome = kept.outcome.clone();
+    // A replay signs tokens afresh, and for a shut account nobody gets any.
+    if kept.session().is_some() && after.account.as_ref().is_some_and(|account| !account.active) {
+        return Some(Step::refused(Refusal::Inactive));
+    }
     if let Outcome::Issued(view) = &outcome
         && let Some(step) = send::recall(rules, after, view, command, now)
     {
