@@ -65,7 +65,7 @@ impl Blocks {
         let count = self.count(asked, address).saturating_add(1);
         // One that was found late is entered at its own time, which may be before that of the strikes after it.
         let not_before = self.of(asked, address).map_or(now, |strikes| strikes.until);
-        self.forgive(asked, address);
+        self.0.retain(|strikes| strikes.asked != asked || strikes.address != address);
         if self.0.iter().filter(|strikes| strikes.asked == asked).count() >= BLOCKS_MAX {
             let of_kind = self.0.iter().enumerate().filter(|(_, strikes)| strikes.asked == asked);
             if let Some((least, _)) = of_kind.min_by_key(|(_, strikes)| (strikes.blocked, strikes.until)) {
@@ -77,9 +77,9 @@ impl Blocks {
         blocked.then_some(until)
     }
 
-    /// A right answer: nothing is held against the address any more.
+    /// A right answer: nothing is held against the address any more, but for a block that runs.
     pub(super) fn forgive(&mut self, asked: Asked, address: u64) {
-        self.0.retain(|strikes| strikes.asked != asked || strikes.address != address);
+        self.0.retain(|strikes| strikes.asked != asked || strikes.address != address || strikes.blocked);
     }
 
     /// An unlock.

@@ -102,9 +102,7 @@ pub fn check_step(
         let window_from = next.seen_at.minus(policy.send_window_ms);
         let window_holds = next.sends.count_since(window_from) <= usize::from(policy.sends_max);
         let delay_holds = |before: &Guesses, next: &Guesses| {
-            next.failures() == 0
-                || before.delayed_until() <= now
-                || next.delayed_until() >= before.delayed_until()
+            next.failures() == 0 || before.delayed_until() <= now || next.delayed_until() >= before.delayed_until()
         };
         let delays_hold = delay_holds(&before.guesses, &next.guesses)
             && delay_holds(&before.passwords.guesses, &next.passwords.guesses);
@@ -115,7 +113,10 @@ pub fn check_step(
             (rebased || delays_hold, "I7 a running lock never moves earlier"),
             (rebased || unlocks || next.blocks.hold(&before.blocks, now), "I7 a block never moves earlier"),
             (tries_begin_counted(policy, before, next, request, decision, now), "I1 a password's try is counted first"),
-            (password_was_compared(before, next, request, decision, now), "I4 a password opens what was being compared"),
+            (
+                password_was_compared(before, next, request, decision, now),
+                "I4 a password opens what was being compared",
+            ),
             (rebased || next.seen_at >= before.seen_at, "I8 time seen never goes back"),
             (!policy.supersedes || live_doors_differ(next, policy, request), "I2 one live challenge a door"),
         ]);

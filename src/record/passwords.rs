@@ -15,6 +15,8 @@ use super::{
 pub(super) const COMPARING_MAX: usize = 8;
 /// Longest time for a comparison; after it the process must have ended in between.
 pub(super) const COMPARING_MS: Millis = MINUTE;
+/// A lost one still strikes its address until nobody could be blocked for it any more.
+const LOST_KEPT_MS: Millis = DAY;
 
 /// One comparison under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,10 +68,14 @@ impl PasswordTries {
         self.comparing.clear();
     }
 
-    /// One that gets lost still strikes its address, and that is remembered for up to a day.
     pub(super) fn forget_at(&self, has_account: bool) -> Option<UnixMillis> {
-        let comparing = self.comparing.iter().map(|comparing| comparing.at.plus(DAY)).max();
+        let comparing = self.comparing.iter().map(|comparing| comparing.at.plus(LOST_KEPT_MS)).max();
         comparing.max(self.guesses.forget_at(has_account))
+    }
+
+    pub(super) fn purge(&mut self, has_account: bool, now: UnixMillis) {
+        self.guesses.purge(has_account, now);
+        self.comparing.retain(|comparing| now < comparing.at.plus(LOST_KEPT_MS));
     }
 
     pub(super) fn rebase(&mut self, wrong: UnixMillis, now: UnixMillis) {

@@ -4,7 +4,7 @@
 //! What happened and what it comes to is here; what is answered to it is in `answers`. It leaves out what the scripts
 //! cover by themselves: retries with a key, phone change, chosen codes.
 
-use otpd::record::{DAY, Door, HOUR, Policy, Sender};
+use otpd::record::{DAY, Door, HOUR, Label, MINUTE, Policy, Sender};
 
 use super::world::policy;
 
@@ -42,6 +42,33 @@ pub(crate) enum Event {
         right: bool,
         at: u64,
     },
+    /// An address answered wrongly where that is held against it.
+    Struck {
+        secret: Secret,
+        address: u64,
+        at: u64,
+    },
+    /// An address answered rightly where wrong ones are held against it.
+    Forgiven {
+        secret: Secret,
+        address: u64,
+    },
+    /// A password is being compared from now on.
+    Begun {
+        nonce: u64,
+        address: u64,
+        at: u64,
+    },
+    /// It is not any more: answered, or lost.
+    Over {
+        nonce: u64,
+    },
+    PasswordRight {
+        renewed: Option<u64>,
+    },
+    Shut {
+        shut: bool,
+    },
     Canceled {
         nonce: u64,
         at: u64,
@@ -61,6 +88,7 @@ pub(crate) enum Event {
     },
     Registered {
         nonce: u64,
+        password: Option<u64>,
     },
     Refreshed {
         session: u64,
@@ -79,17 +107,29 @@ pub(crate) enum Ask {
     Start { nonce: u64, door: Door, sender: Sender },
     Resend { nonce: u64, sender: Sender },
     Settle { nonce: u64, send: usize, result: Settled },
-    CheckById { nonce: u64, typed: Typed, wanted: Wanted },
-    CheckByNumber { door: Door, typed: Typed, wanted: Wanted },
+    CheckById { nonce: u64, via: Label, typed: Typed, wanted: Wanted, address: u64 },
+    CheckByNumber { door: Door, typed: Typed, wanted: Wanted, address: u64 },
     Cancel { nonce: u64 },
     Read { nonce: u64 },
     Redeem { nonce: u64, session: u64, user: u64 },
-    Register { nonce: u64, session: u64, user: u64 },
+    Register { nonce: u64, session: u64, user: u64, password: Option<u64> },
+    ReadGrant { nonce: u64 },
+    Identify,
+    Begin { nonce: u64, via: Label, address: u64, reveal: bool },
+    Tell { nonce: u64, via: Label, right: bool, session: u64, renewed: Option<u64> },
+    Activate { active: bool },
     Refresh { session: u64, generation: u32 },
     Authenticate { session: u64 },
     End { session: u64 },
     Erase { session: u64 },
     Unlock,
+}
+
+/// What may be answered wrongly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Secret {
+    Code,
+    Password,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,17 +200,45 @@ pub(crate) struct Session {
     pub(crate) rotated: u64,
 }
 
+/// Failures in a row, and until when the next must wait.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Failures {
+    pub(crate) count: u32,
+    pub(crate) at: u64,
+    pub(crate) delayed: u64,
+}
+
+/// Wrong answers of one address in a row.
+#[derive(Debug, Clone)]
+pub(crate) struct Strikes {
+    pub(crate) secret: Secret,
+    pub(crate) address: u64,
+    pub(crate) count: u8,
+    pub(crate) until: u64,
+}
+
+/// A password that is being compared.
+#[derive(Debug, Clone)]
+pub(crate) struct Comparing {
+    pub(crate) nonce: u64,
+    pub(crate) address: u64,
+    pub(crate) at: u64,
+}
+
 /// What the history comes to at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) seen: u64,
     pub(crate) challenges: Vec<Challenge>,
     pub(crate) sends: Vec<Sent>,
-    /// Failures by number in a row, and until when the next must wait.
-    pub(crate) failures: u32,
-    pub(crate) failed: u64,
-    pub(crate) delayed: u64,
+    /// Wrong codes by number, and wrong passwords.
+    pub(crate) codes: Failures,
+    pub(crate) passwords: Failures,
+    pub(crate) strikes: Vec<Strikes>,
+    pub(crate) comparing: Vec<Comparing>,
     pub(crate) user: Option<u64>,
+    pub(crate) password: Option<u64>,
+    pub(crate) shut: bool,
     pub(crate) sessions: Vec<Session>,
     pub(crate) grants: Vec<(u64, u64)>,
 }
@@ -189,7 +257,7 @@ impl Model {
             facts.follow(event);
         }
         let held: Vec<u64> = facts.sessions.iter().map(|session| session.nonce).collect();
-        let failed = facts.failures > 0;
+        let failed = facts.is_locked();
         let mut happened = Vec::new();
         let mut at = now.max(facts.seen);
         if now + HOUR < facts.seen {
@@ -197,28 +265,82 @@ impl Model {
             happened.push(Event::SetBack { to: now });
         }
         happened.push(Event::Commit { at });
-        for event in &happened {
-            facts.follow(event);
-        }
-        let before = happened.len();
-        let words = facts.answer(ask, at, &mut happened);
+        happened.iter().for_each(|event| facts.follow(event));
+        let set_back = happened.len() > 1;
+        let found = facts.lost(ask, at);
+        found.iter().for_each(|event| facts.follow(event));
+        let mut done = Vec::new();
+        let words = facts.answer(ask, at, &mut done);
         // What is over by the clock alone is written down when it is asked to end, or a clock set back would revive it.
         match ask {
-            Ask::End { session } if happened.len() == before && held.contains(&session) => {
-                happened.push(Event::Ended { session });
-            }
-            Ask::Unlock if happened.len() == before && failed => happened.push(Event::Unlocked),
+            Ask::End { session } if done.is_empty() && held.contains(&session) => done.push(Event::Ended { session }),
+            Ask::Unlock if done.is_empty() && failed => done.push(Event::Unlocked),
             _ => {}
         }
-        let written = happened.len() > before || before > 1;
-        if written {
+        // A comparison that nobody ended is noted with the next that begins, and with the answer that came too late.
+        let noted = !done.is_empty() || (matches!(ask, Ask::Tell { .. }) && !found.is_empty());
+        if noted || set_back {
             self.history.append(&mut happened);
         }
-        (words, written)
+        if noted {
+            self.history.extend(found.into_iter().chain(done));
+        }
+        (words, noted || set_back)
+    }
+}
+
+impl Failures {
+    fn more(&mut self, at: u64) {
+        self.count += 1;
+        self.at = at;
+        if self.count > 5 {
+            self.delayed = at + (30_000_u64 << (self.count - 6).min(20)).min(HOUR);
+        }
+    }
+
+    /// A day without any, and a number without an account has none.
+    fn forget(&mut self, has_account: bool, at: u64) {
+        if !has_account && at >= (self.at + DAY).max(self.delayed) {
+            *self = Self::default();
+        }
+    }
+
+    fn set_back(&mut self, wrong: u64, to: u64) {
+        self.at = self.at.min(to);
+        self.delayed = if self.delayed > wrong { to + (self.delayed - wrong) } else { 0 };
     }
 }
 
 impl Facts {
+    /// Is anything held against the number or an address?
+    pub(crate) fn is_locked(&self) -> bool {
+        self.codes.count > 0 || self.passwords.count > 0 || !self.strikes.is_empty()
+    }
+
+    /// Whoever is about to compare, or has compared, finds what was under way for a minute: it was wrong, then.
+    fn lost(&self, ask: Ask, at: u64) -> Vec<Event> {
+        let (Ask::Begin { via, .. } | Ask::Tell { via, .. }) = ask else { return Vec::new() };
+        let mut found = Vec::new();
+        for lost in self.comparing.iter().filter(|comparing| comparing.at + MINUTE <= at) {
+            found.push(Event::Over { nonce: lost.nonce });
+            if policy(via).block.is_some() {
+                found.push(Event::Struck { secret: Secret::Password, address: lost.address, at: lost.at });
+            }
+        }
+        if !found.is_empty() {
+            found.push(Event::Commit { at });
+        }
+        found
+    }
+
+    fn struck(&mut self, secret: Secret, address: u64, at: u64) {
+        let until = at + HOUR;
+        match self.strikes.iter_mut().find(|it| (it.secret, it.address) == (secret, address)) {
+            Some(known) => (known.count, known.until) = (known.count + 1, known.until.max(until)),
+            None => self.strikes.push(Strikes { secret, address, count: 1, until }),
+        }
+    }
+
     fn challenge(&mut self, nonce: u64) -> Option<&mut Challenge> {
         self.challenges.iter_mut().find(|challenge| challenge.nonce == nonce)
     }
@@ -253,6 +375,9 @@ impl Facts {
                 challenge.end = End::Approved { redeemed: true };
             }
             Event::SignedIn { session, user, at } => {
+                if self.user.is_none() {
+                    self.comparing.clear();
+                }
                 self.user = self.user.or(Some(user));
                 let until = at + Policy::default().session_life_ms;
                 self.sessions.push(Session { nonce: session, until, generation: 0, rotated: at });
@@ -264,7 +389,24 @@ impl Facts {
                 let surplus = self.grants.len().saturating_sub(4);
                 self.grants.drain(..surplus);
             }
-            Event::Registered { nonce } => self.grants.retain(|(grant, _)| *grant != nonce),
+            Event::Registered { nonce, password } => {
+                self.grants.retain(|(grant, _)| *grant != nonce);
+                self.password = password;
+            }
+            Event::Struck { secret, address, at } => self.struck(secret, address, at),
+            Event::Forgiven { secret, address } => {
+                self.strikes.retain(|it| (it.secret, it.address) != (secret, address) || it.count >= 3);
+            }
+            Event::Begun { nonce, address, at } => {
+                self.passwords.more(at);
+                self.comparing.push(Comparing { nonce, address, at });
+            }
+            Event::Over { nonce } => self.comparing.retain(|comparing| comparing.nonce != nonce),
+            Event::PasswordRight { renewed } => {
+                self.passwords = Failures::default();
+                self.password = renewed.or(self.password);
+            }
+            Event::Shut { shut } => self.shut = shut,
             Event::Refreshed { session, at } => {
                 for session in self.sessions.iter_mut().filter(|open| open.nonce == session) {
                     (session.generation, session.rotated) = (session.generation + 1, at);
@@ -273,9 +415,13 @@ impl Facts {
             Event::Ended { session } => self.sessions.retain(|open| open.nonce != session),
             Event::Erased => {
                 (self.user, self.sessions, self.grants) = (None, Vec::new(), Vec::new());
+                (self.password, self.shut, self.comparing) = (None, false, Vec::new());
                 self.void_receipts();
             }
-            Event::Unlocked => (self.failures, self.delayed) = (0, 0),
+            Event::Unlocked => {
+                (self.codes, self.passwords) = Default::default();
+                self.strikes.clear();
+            }
         }
     }
 
@@ -317,18 +463,16 @@ impl Facts {
 
     fn compared(&mut self, nonce: u64, by_number: bool, right: bool, at: u64) {
         if by_number {
-            self.failures += 1;
-            self.failed = at;
-            if self.failures > 5 {
-                let delay = (30_000_u64 << (self.failures - 6).min(20)).min(HOUR);
-                self.delayed = at + delay;
-            }
+            self.codes.more(at);
         }
         let Some(challenge) = self.challenge(nonce) else { return };
         *(if by_number { &mut challenge.by_number } else { &mut challenge.by_id }) += 1;
         if right {
             (challenge.end, challenge.ended) = (End::Approved { redeemed: false }, at);
-            (self.failures, self.delayed) = (0, 0);
+            self.codes = Failures::default();
+            if !by_number {
+                self.passwords = Failures::default();
+            }
             self.sends.iter_mut().for_each(|sent| sent.answered = true);
         }
     }
@@ -340,9 +484,10 @@ impl Facts {
         self.sends.retain(|sent| at < sent.at + DAY);
         self.sessions.retain(|session| at < session.until);
         self.grants.retain(|(_, until)| at < *until);
-        if self.user.is_none() && at >= (self.failed + DAY).max(self.delayed) {
-            (self.failures, self.delayed) = (0, 0);
-        }
+        self.strikes.retain(|strikes| at < strikes.until);
+        self.comparing.retain(|comparing| at < comparing.at + DAY);
+        self.codes.forget(self.user.is_some(), at);
+        self.passwords.forget(self.user.is_some(), at);
     }
 
     /// Nothing stays in the future: what was open is over, limits restart, sessions keep what they had left.
@@ -357,8 +502,10 @@ impl Facts {
         self.void_receipts();
         self.grants.clear();
         self.sends.iter_mut().for_each(|sent| sent.at = sent.at.min(to));
-        self.failed = self.failed.min(to);
-        self.delayed = if self.delayed > wrong { to + (self.delayed - wrong) } else { 0 };
+        self.codes.set_back(wrong, to);
+        self.passwords.set_back(wrong, to);
+        self.strikes.iter_mut().for_each(|it| it.until = to + it.until.saturating_sub(wrong));
+        self.comparing.iter_mut().for_each(|it| it.at = it.at.min(to));
         self.sessions.retain(|session| session.until > wrong);
         for session in &mut self.sessions {
             session.until = to + (session.until - wrong);

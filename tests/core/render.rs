@@ -1,6 +1,8 @@
 //! Outcomes in a few words.
 
-use otpd::record::{Account, ChallengeView, Decision, DeliveryState, Move, Outcome, Refusal, SendLimit, SignedIn, UnixMillis};
+use otpd::record::{
+    Account, ChallengeView, Decision, DeliveryState, Move, Outcome, Refusal, SendLimit, SignedIn, UnixMillis,
+};
 
 use super::world::{T0, World, phone};
 

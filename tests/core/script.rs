@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use expect_test::Expect;
 use otpd::record::{
-    Account, Code, Command, Door, IdempotencyKey, Label, OnMatch, Outcome, PasswordHash, ProfilePatch, Request, SendResult, Sender,
-    Target, UnixMillis,
+    Account, Code, Command, Door, IdempotencyKey, Label, OnMatch, Outcome, PasswordHash, ProfilePatch, Request,
+    SendResult, Sender, Target, UnixMillis,
 };
 
 use super::{

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use otpd::record::{
-    Account, BlockPolicy, Command, Decision, Door, GuessPolicy, HOUR, Keyring, Label, MINUTE, MessageFacts, Outcome, PhoneNumber, Policy,
-    Record, Request, Rules, SECOND, Sender, SessionRef, SignIn, Start, UnixMillis, decide, invariants, snapshot,
+    Account, BlockPolicy, Command, Decision, Door, GuessPolicy, HOUR, Keyring, Label, MINUTE, MessageFacts, Outcome,
+    PhoneNumber, Policy, Record, Request, Rules, SECOND, Sender, SessionRef, SignIn, Start, UnixMillis, decide,
+    invariants, snapshot,
 };
 
 /// Where every script begins: some Tuesday in 2026.

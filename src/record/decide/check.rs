@@ -125,7 +125,6 @@ fn compare(rules: Rules<'_>, after: &mut Record, check: &Check<'_>, nonce: u64, 
         after.passwords.guesses.clear();
     }
     if rules.policy.block.is_some() {
-        // A block that runs was refused above, so it is never cut short; nor is it by a door that has none.
         after.blocks.forgive(Asked::Code, check.address);
     }
     after.sends.succeeded();
