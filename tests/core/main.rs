@@ -5,7 +5,7 @@
 //! | `script` `world` `render` | scripts of one line a command with the outcome behind it, and what plays them |
 //! | `sends` `checks` `sessions` `moves` `clocks` `retries` `passwords` `blocks` `shut` | the rules, as scripts |
 //! | `codes` | derived codes, sealed ids, refresh tokens, what `Debug` shows |
-//! | `enumeration` | every sequence of a few commands |
+//! | `enumeration` `password_sequences` | every sequence of a few commands |
 //! | `model` `answers` `properties` | random sequences against a naive model that keeps all history |
 //! | `snapshots` | golden bytes, damage, size |
 //!
@@ -28,6 +28,7 @@ mod codes;
 mod enumeration;
 mod model;
 mod moves;
+mod password_sequences;
 mod passwords;
 mod properties;
 mod render;
