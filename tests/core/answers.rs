@@ -3,7 +3,8 @@
 use otpd::record::{DAY, Door, HOUR, Label, MINUTE, Millis, Policy, Sender};
 
 use super::{
-    model::{Ask, Challenge, Delivered, End, Event, Facts, Secret, Sent, Session, Settled, Typed, Wanted},
+    asks::{Ask, Settled, Typed, Wanted},
+    model::{Challenge, Delivered, End, Event, Facts, Secret, Sent, Session},
     world::policy,
 };
 
@@ -41,19 +42,7 @@ impl Facts {
             }
             Ask::Cancel { nonce } => self.cancel(nonce, now, happened),
             Ask::Read { nonce } => self.read(nonce, now),
-            Ask::Redeem { nonce, session, user } => {
-                let known = self.challenges.iter().find(|challenge| challenge.nonce == nonce);
-                let good = known.is_some_and(|challenge| {
-                    let signs_in = matches!(challenge.door.purpose.as_str(), "login" | "signup");
-                    let fresh = now < challenge.ended + MINUTE;
-                    challenge.end == End::Approved { redeemed: false } && signs_in && fresh
-                });
-                if !good {
-                    return "receipt invalid".to_owned();
-                }
-                happened.push(Event::Redeemed { nonce });
-                self.sign_in(session, user, now, happened)
-            }
+            Ask::Redeem { nonce, session, user } => self.redeem(nonce, session, user, now, happened),
             Ask::Register { nonce, session, user, password } => {
                 if let Some(no) = self.no_grant(nonce) {
                     return no.to_owned();
@@ -94,6 +83,20 @@ impl Facts {
                 "done".to_owned()
             }
         }
+    }
+
+    fn redeem(&self, nonce: u64, session: u64, user: u64, now: u64, happened: &mut Vec<Event>) -> String {
+        let known = self.challenges.iter().find(|challenge| challenge.nonce == nonce);
+        let good = known.is_some_and(|challenge| {
+            let signs_in = matches!(challenge.door.purpose.as_str(), "login" | "signup");
+            let fresh = now < challenge.ended + MINUTE;
+            challenge.end == End::Approved { redeemed: false } && signs_in && fresh
+        });
+        if !good {
+            return "receipt invalid".to_owned();
+        }
+        happened.push(Event::Redeemed { nonce });
+        self.sign_in(session, user, now, happened)
     }
 
     fn settle(&self, nonce: u64, send: usize, result: Settled, now: u64, happened: &mut Vec<Event>) -> String {

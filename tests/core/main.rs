@@ -3,10 +3,10 @@
 //! | File | What |
 //! |---|---|
 //! | `script` `world` `render` | scripts of one line a command with the outcome behind it, and what plays them |
-//! | `sends` `checks` `sessions` `moves` `clocks` `retries` `passwords` `blocks` `shut` | the rules, as scripts |
+//! | `sends` `checks` `sessions` `moves` `clocks` `retries` `passwords` `comparisons` `blocks` `shut` | the rules, as scripts |
 //! | `codes` | derived codes, sealed ids, refresh tokens, what `Debug` shows |
 //! | `enumeration` `password_sequences` | every sequence of a few commands |
-//! | `model` `answers` `properties` | random sequences against a naive model that keeps all history |
+//! | `model` `asks` `answers` `properties` | random sequences against a naive model that keeps all history |
 //! | `snapshots` | golden bytes, damage, size |
 //!
 //! A script is written by typing the left side of each line and running with `UPDATE_EXPECT=1`; then it is read.
@@ -21,10 +21,12 @@
 )]
 
 mod answers;
+mod asks;
 mod blocks;
 mod checks;
 mod clocks;
 mod codes;
+mod comparisons;
 mod enumeration;
 mod model;
 mod moves;

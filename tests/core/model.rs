@@ -1,12 +1,13 @@
 //! The naive model: it keeps everything that ever happened to a number and works every answer out from that list,
 //! with no bound on memory and no cleverness. Written from DESIGN.md and v1.md, not from the record.
 //!
-//! What happened and what it comes to is here; what is answered to it is in `answers`. It leaves out what the scripts
-//! cover by themselves: retries with a key, phone change, chosen codes.
+//! What happened and what it comes to is here; what is asked is in `asks`, what is answered to it in `answers`. It
+//! leaves out what the scripts cover by themselves: retries with a key, phone change, chosen codes, and more addresses
+//! than there is room for.
 
-use otpd::record::{DAY, Door, HOUR, Label, MINUTE, Policy, Sender};
+use otpd::record::{DAY, Door, HOUR, MINUTE, Policy};
 
-use super::world::policy;
+use super::{asks::Ask, world::policy};
 
 /// What happened, with the time that the decision went by.
 #[derive(Debug, Clone)]
@@ -101,57 +102,11 @@ pub(crate) enum Event {
     Unlocked,
 }
 
-/// What is asked; a `right` code is the one of the challenge that the check is against.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Ask {
-    Start { nonce: u64, door: Door, sender: Sender },
-    Resend { nonce: u64, sender: Sender },
-    Settle { nonce: u64, send: usize, result: Settled },
-    CheckById { nonce: u64, via: Label, typed: Typed, wanted: Wanted, address: u64 },
-    CheckByNumber { door: Door, typed: Typed, wanted: Wanted, address: u64 },
-    Cancel { nonce: u64 },
-    Read { nonce: u64 },
-    Redeem { nonce: u64, session: u64, user: u64 },
-    Register { nonce: u64, session: u64, user: u64, password: Option<u64> },
-    ReadGrant { nonce: u64 },
-    Identify,
-    Begin { nonce: u64, via: Label, address: u64, reveal: bool },
-    Tell { nonce: u64, via: Label, right: bool, session: u64, renewed: Option<u64> },
-    Activate { active: bool },
-    Refresh { session: u64, generation: u32 },
-    Authenticate { session: u64 },
-    End { session: u64 },
-    Erase { session: u64 },
-    Unlock,
-}
-
 /// What may be answered wrongly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Secret {
     Code,
     Password,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Typed {
-    Right,
-    Wrong,
-    Short,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Wanted {
-    Approval,
-    Session { session: u64, user: u64 },
-    Grant { nonce: u64 },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settled {
-    Accepted,
-    Failed,
-    Dead,
-    Unknown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -357,13 +312,7 @@ impl Facts {
                 self.sends.push(Sent { nonce, send, address, at, answered: false });
             }
             Event::Settled { nonce, send, failed, given_back, at } => {
-                let Some(challenge) = self.challenge(nonce) else { return };
-                challenge.sends[send].1 = if failed { Delivered::Failed } else { Delivered::Settled };
-                let none_left = challenge.sends.iter().all(|(_, delivered)| *delivered == Delivered::Failed);
-                if none_left && challenge.end == End::Open {
-                    (challenge.end, challenge.ended) = (End::Failed, at);
-                }
-                self.sends.retain(|sent| !given_back || (sent.nonce, sent.send) != (nonce, send));
+                self.settled((nonce, send), failed, given_back, at);
             }
             Event::Compared { nonce, by_number, right, at } => self.compared(nonce, by_number, right, at),
             Event::Canceled { nonce, at } => {
@@ -413,16 +362,28 @@ impl Facts {
                 }
             }
             Event::Ended { session } => self.sessions.retain(|open| open.nonce != session),
-            Event::Erased => {
-                (self.user, self.sessions, self.grants) = (None, Vec::new(), Vec::new());
-                (self.password, self.shut, self.comparing) = (None, false, Vec::new());
-                self.void_receipts();
-            }
+            Event::Erased => self.erased(),
             Event::Unlocked => {
                 (self.codes, self.passwords) = Default::default();
                 self.strikes.clear();
             }
         }
+    }
+
+    fn settled(&mut self, (nonce, send): (u64, usize), failed: bool, given_back: bool, at: u64) {
+        let Some(challenge) = self.challenge(nonce) else { return };
+        challenge.sends[send].1 = if failed { Delivered::Failed } else { Delivered::Settled };
+        let none_left = challenge.sends.iter().all(|(_, delivered)| *delivered == Delivered::Failed);
+        if none_left && challenge.end == End::Open {
+            (challenge.end, challenge.ended) = (End::Failed, at);
+        }
+        self.sends.retain(|sent| !given_back || (sent.nonce, sent.send) != (nonce, send));
+    }
+
+    fn erased(&mut self) {
+        (self.user, self.sessions, self.grants) = (None, Vec::new(), Vec::new());
+        (self.password, self.shut, self.comparing) = (None, false, Vec::new());
+        self.void_receipts();
     }
 
     fn void_receipts(&mut self) {

@@ -8,7 +8,8 @@ use otpd::record::{
 use proptest::prelude::*;
 
 use super::{
-    model::{Ask, Model, Settled, Typed, Wanted},
+    asks::{Ask, Settled, Typed, Wanted},
+    model::Model,
     script::other,
     world::{T0, door, phone, policy, ring, sound, start},
 };
