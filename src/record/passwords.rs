@@ -45,6 +45,10 @@ impl PasswordTries {
         self.comparing.iter().filter(|comparing| comparing.address == address).count()
     }
 
+    pub(super) fn is_under_way(&self, nonce: u64) -> bool {
+        self.comparing.iter().any(|comparing| comparing.nonce == nonce)
+    }
+
     pub(super) fn begin(&mut self, comparing: Comparing) {
         self.comparing.push(comparing);
     }

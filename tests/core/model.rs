@@ -212,6 +212,7 @@ impl Model {
             facts.follow(event);
         }
         let held: Vec<u64> = facts.sessions.iter().map(|session| session.nonce).collect();
+        let compared: Vec<u64> = facts.comparing.iter().map(|comparing| comparing.nonce).collect();
         let failed = facts.is_locked();
         let mut happened = Vec::new();
         let mut at = now.max(facts.seen);
@@ -229,6 +230,7 @@ impl Model {
         // What is over by the clock alone is written down when it is asked to end, or a clock set back would revive it.
         match ask {
             Ask::End { session } if done.is_empty() && held.contains(&session) => done.push(Event::Ended { session }),
+            Ask::Tell { nonce, .. } if done.is_empty() && compared.contains(&nonce) => done.push(Event::Over { nonce }),
             Ask::Unlock if done.is_empty() && failed => done.push(Event::Unlocked),
             _ => {}
         }

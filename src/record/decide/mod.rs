@@ -114,7 +114,7 @@ fn apply(rules: Rules<'_>, before: &Record, after: &mut Record, command: &Comman
         }
         Command::EndPassword { nonce, door, right, renewed } => {
             let verdict = password::Verdict { nonce: *nonce, right: *right, renewed: renewed.as_ref() };
-            password::end(rules, after, *door, verdict, now)
+            password::end(rules, before, after, *door, verdict, now)
         }
         Command::SetActive { active } => account::set_active(after, *active, now),
         Command::Refresh { session, generation, rotate } => {

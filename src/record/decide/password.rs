@@ -58,10 +58,20 @@ pub(super) struct Verdict<'a> {
 }
 
 /// Enters what a comparison came to. One that is not under way any more was counted as lost, or its account has gone.
-pub(super) fn end(rules: Rules<'_>, after: &mut Record, door: Door, verdict: Verdict<'_>, now: UnixMillis) -> Step {
+/// One that is over by the clock alone is still in `before`: that is written down, or with a clock that is set back it
+/// would be under way again.
+pub(super) fn end(
+    rules: Rules<'_>,
+    before: &Record,
+    after: &mut Record,
+    door: Door,
+    verdict: Verdict<'_>,
+    now: UnixMillis,
+) -> Step {
     let found_lost = count_lost(rules, after, now);
     let Some(comparing) = after.passwords.end(verdict.nonce) else {
-        return Step { changed: found_lost, ..Step::refused(Refusal::WrongPassword { blocked_until: None }) };
+        let changed = found_lost || before.passwords.is_under_way(verdict.nonce);
+        return Step { changed, ..Step::refused(Refusal::WrongPassword { blocked_until: None }) };
     };
     let password = after.account.as_mut().and_then(|account| account.password.as_mut());
     let (Some(sign_in), Some(password)) = (verdict.right, password) else {
