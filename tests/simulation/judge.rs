@@ -124,8 +124,11 @@ impl Case<'_> {
             }
             Outcome::Refused(Refusal::WrongPassword { .. }) => match &self.op.command {
                 Command::EndPassword { nonce, .. } => {
+                    // One whose begin was never answered may begin behind its end.
+                    let compared = self.person.compared.iter().find(|compared| compared.nonce == *nonce);
+                    let begun = compared.is_some_and(|compared| compared.begun.is_some_and(|at| at < self.op.asked));
                     let stored = self.ledger.seen(self.person.phone).and_then(|seen| seen.comparing(*nonce));
-                    stored.is_none()
+                    stored.is_none() || !begun
                 }
                 _ => false,
             },

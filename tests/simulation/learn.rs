@@ -165,7 +165,8 @@ impl Case<'_> {
         let passwords = &self.ledger.passwords;
         let Some(compared) = self.person.compared.iter_mut().find(|it| it.nonce == nonce) else { return Ok(()) };
         let once = !lets_in || compared.ended.is_none_or(|at| at > asked_at);
-        compared.ended = compared.ended.or(Some(moment));
+        let was_begun = compared.begun.is_some_and(|at| at < asked_at);
+        compared.ended = compared.ended.or(Some(moment).filter(|_| was_begun || lets_in));
         rule(once, "a comparison was ended twice")?;
         let Outcome::SignedIn(session) = &reply.outcome else { return Ok(()) };
         // What was compared is known only if its begin was answered.
@@ -258,6 +259,7 @@ impl Case<'_> {
     fn registered(&mut self, nonce: u64, reply: &Reply) -> Judgement {
         let signed_in = matches!(reply.outcome, Outcome::SignedIn(_)) && !reply.replayed;
         let moment = self.moment;
+        self.person.registered |= signed_in;
         let Some(grant) = self.person.grants.iter_mut().find(|grant| grant.nonce == nonce && signed_in) else {
             return Ok(());
         };

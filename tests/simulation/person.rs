@@ -19,6 +19,8 @@ pub(crate) struct Person {
     pub(crate) held: Vec<Held>,
     pub(crate) grants: Vec<Granted>,
     pub(crate) compared: Vec<Compared>,
+    /// Somebody has registered here, so that passwords are worth a try.
+    pub(crate) registered: bool,
     pub(crate) keys: Vec<Key>,
     pub(crate) sends: Vec<Sent>,
     /// Acknowledged wrong codes by number, ever.
@@ -163,6 +165,7 @@ impl Person {
             held: Vec::new(),
             grants: Vec::new(),
             compared: Vec::new(),
+            registered: false,
             keys: Vec::new(),
             sends: Vec::new(),
             wrong_by_number: 0,

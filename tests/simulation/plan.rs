@@ -50,7 +50,7 @@ impl Sim {
     }
 
     fn draft(&mut self, who: usize, user_id: Option<u64>) -> Option<Draft> {
-        const WEIGHTS: [u64; 18] = [13, 40, 2, 7, 3, 8, 9, 9, 7, 5, 3, 2, 1, 1, 9, 14, 14, 4];
+        const WEIGHTS: [u64; 18] = [13, 40, 2, 7, 3, 8, 16, 9, 7, 5, 3, 1, 1, 1, 12, 18, 22, 4];
         let (lots, person) = (&mut self.lots, &self.people[who]);
         match lots.weighted(&WEIGHTS) {
             1 => self.draft_check(who, user_id),
@@ -91,8 +91,11 @@ impl Sim {
             13 => plain(Command::Export { session: pick_held(lots, person)?.nonce }, 0),
             14 => self.draft_phone_change(),
             15 => {
-                let (nonce, address, reveal) = (lots.draw(), lots.below(ADDRESSES), lots.chance(500));
-                plain(Command::BeginPassword { nonce, address, reveal }, BLOCKING_DOOR)
+                if !person.registered && lots.chance(920) {
+                    return None;
+                }
+                let (nonce, from, reveal) = (lots.draw(), address(lots), lots.chance(500));
+                plain(Command::BeginPassword { nonce, address: from, reveal }, BLOCKING_DOOR)
             }
             16 => self.draft_compared(who),
             17 => match lots.weighted(&[3, 5, 2, 2]) {
@@ -111,7 +114,7 @@ impl Sim {
         let open: Vec<&Compared> =
             person.compared.iter().filter(|it| it.begun.is_some() && it.ended.is_none()).collect();
         let compared = if lots.chance(900) { *lots.recent(&open)? } else { lots.recent(&person.compared)? };
-        let is_right = if compared.hash.is_some() { lots.chance(500) } else { lots.chance(100) };
+        let is_right = if compared.hash.is_some() { lots.chance(550) } else { lots.chance(100) };
         let right = is_right.then(|| sign_in(lots, 0));
         let renewed = (is_right && lots.chance(200)).then(|| password(lots));
         let door = Door { purpose: PASSWORD, ..self.world.policies[BLOCKING_DOOR].0 };
@@ -172,14 +175,14 @@ impl Sim {
         let by_number = lots.chance(450);
         let door = if by_number && lots.chance(80) { lots.index(self.world.policies.len()) } else { asked.door };
         let target = if by_number { Target::Newest(self.world.policies[door].0) } else { Target::Id(asked.nonce) };
-        let on_match = match lots.weighted(&[4, 3, 4]) {
+        let on_match = match lots.weighted(&[4, 3, 5]) {
             0 => OnMatch::Approve,
             1 => OnMatch::SignIn(sign_in(lots, user_id?)),
             _ => OnMatch::Grant { nonce: lots.draw(), life_ms: 5 * otpd::record::MINUTE },
         };
         let session = asked.bound_to.filter(|_| lots.chance(900));
-        let address = lots.below(ADDRESSES);
-        Some(Draft { command: Command::Check { target, code, on_match, session, address }, door, right })
+        let from = address(lots);
+        Some(Draft { command: Command::Check { target, code, on_match, session, address: from }, door, right })
     }
 
     /// The same key again: with what it came with, or (rarely) with something else.
@@ -343,6 +346,11 @@ fn pick_held<'a>(lots: &mut Lots, person: &'a Person) -> Option<&'a Held> {
 
 fn sender(lots: &mut Lots) -> Sender {
     Sender { address: lots.below(3), keyed: lots.chance(300) }
+}
+
+/// Mostly one and the same.
+fn address(lots: &mut Lots) -> u64 {
+    if lots.chance(700) { 0 } else { lots.below(ADDRESSES) }
 }
 
 /// What stands for the hash of a password that nobody has had before.
