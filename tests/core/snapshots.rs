@@ -263,6 +263,10 @@ fn longest(head: &str, number: u64) -> Label {
     Label::new(&format!("{head}{}{number:02}", "z".repeat(24 - head.len() - 2))).unwrap()
 }
 
+fn longest_door(number: u64) -> otpd::record::Door {
+    otpd::record::Door { dialect: longest("dialect", number), purpose: longest("purpose", number) }
+}
+
 /// As many addresses as are remembered, for codes and for passwords, and as many comparisons as there may be.
 fn strike_from_everywhere(built: &mut Built, target: Target, door: otpd::record::Door) {
     for address in (0..8).map(|address| u64::MAX - address) {
@@ -288,8 +292,6 @@ fn the_fullest_record_fits() {
     policy.block = world::policy(Label::of("pair")).block;
     let mut built = Built::new(policy);
     built.now = T0.plus(u64::from(u32::MAX));
-    let longest_door =
-        |number| otpd::record::Door { dialect: longest("dialect", number), purpose: longest("purpose", number) };
     let client = longest("client", 0);
     let begin = |nonce: u64| {
         let mut start = start(u64::MAX - nonce, longest_door(nonce % 100));

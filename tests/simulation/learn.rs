@@ -166,7 +166,9 @@ impl Case<'_> {
         let Some(compared) = self.person.compared.iter_mut().find(|it| it.nonce == nonce) else { return Ok(()) };
         let once = !lets_in || compared.ended.is_none_or(|at| at > asked_at);
         let was_begun = compared.begun.is_some_and(|at| at < asked_at);
-        compared.ended = compared.ended.or(Some(moment).filter(|_| was_begun || lets_in));
+        if was_begun || lets_in {
+            compared.ended = compared.ended.or(Some(moment));
+        }
         rule(once, "a comparison was ended twice")?;
         let Outcome::SignedIn(session) = &reply.outcome else { return Ok(()) };
         // What was compared is known only if its begin was answered.

@@ -156,9 +156,7 @@ impl Step<'_> {
                 Guesses { failures: past.guesses.failures.saturating_add(1), last_at: now, shaken: self.rebased };
         }
         let found = self.after.guesses.failures;
-        if self.approved.is_some() {
-            past.guesses = Guesses::default();
-        } else if self.unlocked {
+        if self.approved.is_some() || self.unlocked {
             past.guesses = Guesses::default();
         }
         // A clock that ran ahead and back can make the day of forgetting pass in the record's time alone.
