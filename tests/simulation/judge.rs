@@ -5,7 +5,7 @@
 
 use otpd::{
     phone::{Fault, Reply},
-    record::{Command, DAY, Door, Outcome, PHONE_CHANGE, Policy, Refusal, Target},
+    record::{Command, DAY, Door, Outcome, PHONE_CHANGE, Policy, Refusal, SendResult, Target},
 };
 
 use super::{
@@ -104,6 +104,9 @@ impl Case<'_> {
                 Command::Erase { session } => {
                     let held = self.person.held(*session).filter(|held| held.opened.is_some());
                     held.is_none_or(|held| self.ledger.places.is_erased(held.user_id))
+                }
+                Command::Settle { nonce, delivery, result: SendResult::Failed { number_at_fault: false }, .. } => {
+                    self.ledger.seen(self.person.phone).is_none_or(|seen| !seen.keeps_failed(*nonce, *delivery))
                 }
                 Command::SetActive { active } => {
                     let seen = self.ledger.seen(self.person.phone).filter(|_| self.op.alone.is_some());

@@ -96,6 +96,10 @@ impl Step<'_> {
     fn comparisons_count(&mut self, before: &Seen) {
         let user = |seen: &Seen| seen.account.as_ref().map(|account| account.user_id);
         if user(before) != user(self.after) {
+            self.rule(self.after.passwords.comparing.is_empty(), "what is compared is not about another account");
+            let registers = before.account.is_none() && before.claim.is_none() && self.after.has_password();
+            let burnt = before.grants.iter().any(|old| self.after.grants.iter().all(|new| new.nonce != old.nonce));
+            self.rule(!registers || burnt, "a registration burns its grant");
             return;
         }
         let now = self.after.seen_at;

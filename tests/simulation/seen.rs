@@ -16,6 +16,7 @@ pub(crate) struct Seen {
     pub(crate) guesses: SeenGuesses,
     pub(crate) account: Option<SeenAccount>,
     pub(crate) sessions: Vec<SeenSession>,
+    pub(crate) grants: Vec<SeenGrant>,
     pub(crate) answers: Vec<SeenAnswer>,
     pub(crate) claim: Option<SeenClaim>,
     pub(crate) parcel: Option<SeenParcel>,
@@ -71,6 +72,7 @@ pub(crate) enum SeenStage {
 pub(crate) struct SeenDelivery {
     pub(crate) number: u8,
     pub(crate) state: String,
+    pub(crate) repeated: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -120,6 +122,11 @@ pub(crate) struct SeenDoor {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+pub(crate) struct SeenGrant {
+    pub(crate) nonce: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct SeenAnswer {
     pub(crate) at: u64,
 }
@@ -160,6 +167,13 @@ impl Seen {
 
     pub(crate) fn has_password(&self) -> bool {
         self.account.as_ref().is_some_and(|account| account.password.is_some())
+    }
+
+    /// Is a send still counted that failed? One that was made twice may have failed for two reasons.
+    pub(crate) fn keeps_failed(&self, nonce: u64, delivery: u8) -> bool {
+        let of = |it: &&SeenDelivery| it.number == delivery && it.state == "Failed" && !it.repeated;
+        let failed = self.challenge(nonce).is_some_and(|challenge| challenge.deliveries.iter().any(|it| of(&it)));
+        failed && self.sends.sends.iter().any(|sent| (sent.challenge, sent.delivery) == (nonce, delivery))
     }
 
     /// Wrong answers that are held against an address.
