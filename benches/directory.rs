@@ -107,8 +107,10 @@ async fn ask_all(directory: &Directory, policy: &Arc<Policy>, asks: u64, callers
         let (directory, policy) = (directory.clone(), Arc::clone(policy));
         tasks.spawn(async move {
             for ask in 0..share {
-                // A step that is coprime to the count visits all numbers in no order that a cache would like.
-                look(&directory, &policy, (caller * 131 + ask * 7_919) % RESIDENT).await;
+                // A step that is coprime to the count visits all numbers in no order that a cache would like. Each caller
+                // has numbers of its own: a number refuses more than a few requests at a time.
+                let of_mine = (ask * 7_919) % (RESIDENT / callers);
+                look(&directory, &policy, of_mine * callers + caller).await;
             }
         });
     }

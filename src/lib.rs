@@ -11,7 +11,7 @@
 //! ```text
 //! http::listener      accepts, bounds, times out connections
 //! http::middleware    request id, client address, security headers, panics, metrics
-//! http::v1            reads the call: key or token, limits, strict JSON      (JSON names, texts, status codes)
+//! http::v1, ::dialect read the call: key or token, limits, strict JSON       (JSON names, texts, status codes)
 //! service             the use case, in the core's words                      (no HTTP)
 //! phone::directory    number -> live activation, or starts one               (ractor)
 //! phone::actor        decide, commit, reply
@@ -30,12 +30,12 @@
 //! | [`settings`] | names, ranges, defaults (`config.toml` is compiled in); the environment | travels inward |
 //! | [`metrics`], [`telemetry`], [`shutdown`] | names and texts of metrics; log lines; when to stop | a number, a code |
 //! | [`store`] | snapshots with compare-and-set, group commit | what is inside a snapshot |
-//! | [`sms`] | gateways, error classes, retries, texts | a record |
+//! | [`sms`] | gateways (Twilio, Kavenegar, mShastra, console, simulated), error classes, retries, texts | a record |
 //! | [`password`] | argon2id on a bounded pool | who has a password |
 //! | [`token`] | signing, sealing and API keys, claims | whether a session is alive |
 //! | [`phone`] | actors: find or start, one at a time, let go when idle | the SMS network |
 //! | [`service`] | the use cases | HTTP, JSON, status codes |
-//! | [`http`] | sockets, JSON, problems, the canonical API | limits of a number, codes |
+//! | [`http`] | sockets, JSON, problems, the canonical API and the dialects | limits of a number, codes |
 //! | [`app`], [`cli`] | how it all fits together; the command line | rules |
 //!
 //! # What is deliberately absent
@@ -48,8 +48,10 @@
 //! # Where a change goes
 //!
 //! A rule about codes or limits: `record/decide/`, with a line in `tests/core/`. A new gateway: one file in `sms/`,
-//! one line in `app/parts.rs`. A new store: `store/`, and it must pass `tests/store_contract.rs`. A new call: the use
-//! case in `service/`, the translation in `http/v1/`. A new setting: `config.toml` and its reader in `settings/`.
+//! one line in `app/parts.rs`, one entry in `tests/sms_gateways/subject.rs`, which runs the contract over it. A new
+//! store: `store/`, and it must pass `tests/store_contract.rs`. A new call: the use case in `service/`, the translation
+//! in `http/v1/`. Another back end's API: one file in `http/dialect/`, one line in its registry. A new setting:
+//! `config.toml` and its reader in `settings/`.
 
 pub mod app;
 pub mod cli;

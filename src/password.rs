@@ -1,15 +1,16 @@
 //! Passwords: argon2id on a bounded pool, so that a flood of sign-ins cannot take the memory or the processor.
 //!
 //! A [`Hasher`] has so many places at once; a few callers may wait for one, everyone beyond is refused at once. Memory
-//! stays under places × [`PasswordSettings::memory_kib`]. Never logs a password and never keeps one; whether a number
+//! stays under places × [`PasswordSettings::memory_kib`]: it is passed on from hash to hash while there is a crowd, because
+//! an allocator takes its time to give back what each of many threads has freed. Never logs a password and never keeps one; whether a number
 //! has a password, and how often it was tried, is its record's to know.
 
-use std::{fmt, sync::Arc};
-
-use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc},
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
 };
+
+use argon2::{Algorithm, Argon2, Block, Params, Version, password_hash::phc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
@@ -82,7 +83,10 @@ pub struct Hasher {
     argon2: Argon2<'static>,
     entropy: Arc<dyn Entropy>,
     admitted: Arc<Semaphore>,
+    admitted_max: usize,
     places: Arc<Semaphore>,
+    /// What hashes that have ended worked in, for those that begin: at most one of each place.
+    memory: Arc<Mutex<Vec<Vec<Block>>>>,
     /// Of a password nobody has: compared with when there is none, so that time does not tell.
     nobodys: PasswordHash,
 }
@@ -117,13 +121,16 @@ impl Hasher {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let mut unguessable = [0; 32];
         entropy.fill(&mut unguessable);
-        let nobodys = hash(&argon2, &*entropy, &unguessable).map_err(|_| BadFigures)?;
+        let nobodys = hash(&argon2, &*entropy, &unguessable, &mut Vec::new()).map_err(|_| BadFigures)?;
         let places = settings.places.max(1);
+        let admitted_max = places + settings.waiting_max;
         Ok(Self {
             argon2,
             entropy,
-            admitted: Arc::new(Semaphore::new(places + settings.waiting_max)),
+            admitted: Arc::new(Semaphore::new(admitted_max)),
+            admitted_max,
             places: Arc::new(Semaphore::new(places)),
+            memory: Arc::default(),
             nobodys,
         })
     }
@@ -139,43 +146,107 @@ impl Hasher {
 impl Place {
     /// Hashes a password.
     pub async fn hash(self, password: Password) -> Result<PasswordHash, HashFault> {
-        self.run(move |hasher| hash(&hasher.argon2, &*hasher.entropy, password.0.as_bytes())).await
+        self.run(move |hasher, memory| hash(&hasher.argon2, &*hasher.entropy, password.0.as_bytes(), memory)).await
     }
 
     /// Compares a password with a hash; without one the same work is done and the answer is no.
     pub async fn compare(self, password: Password, with: Option<PasswordHash>) -> Result<Compared, HashFault> {
-        self.run(move |hasher| hasher.compare(&password, with.as_ref())).await
+        self.run(move |hasher, memory| hasher.compare(&password, with.as_ref(), memory)).await
     }
 
     /// Runs it on a thread that may block. The place is given back when it has ended, whoever still waits for it.
     async fn run<T: Send + 'static>(
         self,
-        work: impl FnOnce(&Hasher) -> Result<T, HashFault> + Send + 'static,
+        work: impl FnOnce(&Hasher, &mut Vec<Block>) -> Result<T, HashFault> + Send + 'static,
     ) -> Result<T, HashFault> {
-        let task = tokio::task::spawn_blocking(move || work(&self.hasher));
+        let task = tokio::task::spawn_blocking(move || {
+            let mut memory = self.hasher.take_memory();
+            let result = work(&self.hasher, &mut memory);
+            self.hasher.pass_on(memory);
+            result
+        });
         task.await.map_err(|_| HashFault)?
     }
 }
 
 impl Hasher {
-    fn compare(&self, password: &Password, with: Option<&PasswordHash>) -> Result<Compared, HashFault> {
+    fn take_memory(&self) -> Vec<Block> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Keeps it for the next hash if somebody is there, else gives back all there is.
+    fn pass_on(&self, memory: Vec<Block>) {
+        // One is still admitted: whose memory it was.
+        let is_alone = self.admitted.available_permits() + 1 >= self.admitted_max;
+        let mut kept = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_alone {
+            kept.clear();
+        } else if memory.len() <= self.argon2.params().block_count() {
+            kept.push(memory);
+        }
+    }
+
+    fn compare(
+        &self,
+        password: &Password,
+        with: Option<&PasswordHash>,
+        memory: &mut Vec<Block>,
+    ) -> Result<Compared, HashFault> {
         let parsed = phc::PasswordHash::new(with.unwrap_or(&self.nobodys).expose()).map_err(|_| HashFault)?;
-        let matches = self.argon2.verify_password(password.0.as_bytes(), &parsed).is_ok();
+        let matches = matches(&parsed, password.0.as_bytes(), memory).ok_or(HashFault)?;
         let right = matches && with.is_some();
         let is_present = Params::try_from(&parsed).is_ok_and(|params| {
             let present = self.argon2.params();
             (params.m_cost(), params.t_cost()) == (present.m_cost(), present.t_cost())
         });
         let renew = right && !is_present;
-        let renewed = renew.then(|| hash(&self.argon2, &*self.entropy, password.0.as_bytes())).transpose()?;
+        let renewed = renew.then(|| hash(&self.argon2, &*self.entropy, password.0.as_bytes(), memory)).transpose()?;
         Ok(Compared { right, renewed })
     }
 }
 
-fn hash(argon2: &Argon2<'_>, entropy: &dyn Entropy, password: &[u8]) -> Result<PasswordHash, HashFault> {
+/// Is it the password of this hash, made with the hash's own figures? `None`: the hash is none of ours.
+fn matches(hash: &phc::PasswordHash, password: &[u8], memory: &mut Vec<Block>) -> Option<bool> {
+    let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
+    let version = Version::try_from(hash.version?).ok()?;
+    let argon2 = Argon2::new(algorithm, version, Params::try_from(hash).ok()?);
+    let (salt, expected) = (hash.salt?, hash.hash?);
+    // Outputs compare in constant time.
+    Some(derive(&argon2, password, &salt, expected.len(), memory)? == expected)
+}
+
+fn derive(
+    argon2: &Argon2<'_>,
+    password: &[u8],
+    salt: &[u8],
+    length: usize,
+    memory: &mut Vec<Block>,
+) -> Option<phc::Output> {
+    let blocks = argon2.params().block_count();
+    memory.resize(blocks.max(memory.len()), Block::default());
+    let mut room = [0; phc::Output::MAX_LENGTH];
+    let out = room.get_mut(..length)?;
+    argon2.hash_password_into_with_memory(password, salt, out, memory).ok()?;
+    phc::Output::new(out).ok()
+}
+
+fn hash(
+    argon2: &Argon2<'_>,
+    entropy: &dyn Entropy,
+    password: &[u8],
+    memory: &mut Vec<Block>,
+) -> Result<PasswordHash, HashFault> {
     let mut salt = [0; SALT_BYTES];
     entropy.fill(&mut salt);
-    let hash: phc::PasswordHash = argon2.hash_password_with_salt(password, &salt).map_err(|_| HashFault)?;
+    let length = argon2.params().output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    let output = derive(argon2, password, &salt, length, memory).ok_or(HashFault)?;
+    let hash = phc::PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: argon2.params().try_into().map_err(|_| HashFault)?,
+        salt: Some(phc::Salt::new(&salt).map_err(|_| HashFault)?),
+        hash: Some(output),
+    };
     PasswordHash::new(hash.to_string()).ok_or(HashFault)
 }
 
@@ -247,6 +318,39 @@ mod tests {
         assert_eq!(hasher.place().await.unwrap_err(), PoolFull);
         drop(first);
         assert!(third.await.unwrap().is_ok());
+    }
+
+    /// Hashes are those of the crate itself, whatever memory they were made in.
+    #[test]
+    fn memory_that_is_passed_on_changes_no_hash() {
+        use argon2::{PasswordHasher as _, PasswordVerifier as _};
+        let made =
+            |memory_kib| Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(memory_kib, 2, 1, None).unwrap());
+        let mut memory = Vec::new();
+        for memory_kib in [64, 128, 32, 64] {
+            let argon2 = made(memory_kib);
+            let theirs = argon2.hash_password_with_salt(b"correct horse", &[7; SALT_BYTES]).unwrap();
+            assert_eq!(matches(&theirs, b"correct horse", &mut memory), Some(true));
+            assert_eq!(matches(&theirs, b"correct hors", &mut memory), Some(false));
+            let ours = hash(&argon2, &OsEntropy, b"correct horse", &mut memory).unwrap();
+            let ours = phc::PasswordHash::new(ours.expose()).unwrap();
+            assert!(made(64).verify_password(b"correct horse", &ours).is_ok());
+            assert!(made(64).verify_password(b"correct hors", &ours).is_err());
+        }
+    }
+
+    /// security 78: a crowd passes memory on, one piece for each place; who is alone gives it back.
+    #[tokio::test]
+    async fn memory_is_passed_on_in_a_crowd() {
+        let hasher = hasher(64, 8);
+        let kept = || hasher.memory.lock().unwrap().len();
+        let waiting = hasher.place().await.unwrap();
+        hasher.place().await.unwrap().hash(password("correct horse")).await.unwrap();
+        assert_eq!(kept(), 1);
+        hasher.place().await.unwrap().hash(password("correct horse")).await.unwrap();
+        assert_eq!(kept(), 1);
+        waiting.hash(password("correct horse")).await.unwrap();
+        assert_eq!(kept(), 0);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use otpd::settings::{DEFAULTS, Durability, GatewayKind, LogFormat, Settings, Validation};
+use otpd::http::dialect;
+use otpd::settings::{self, DEFAULTS, Durability, GatewayKind, LogFormat, Settings, Validation};
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 
@@ -199,8 +200,12 @@ fn ranges() {
         ("sms.webotp_hosts", "[\"https://example.com\"]", "a host name"),
         ("sms.webotp_host", "\"example.com\"", "must be in sms.webotp_hosts"),
         ("sms.app_hashes", "[\"short\"]", "11 characters"),
-        ("sms.twilio.account_sid", "\"AC/../1\"", "letters and digits only"),
+        ("sms.twilio.account_sid", "\"AC/../1\"", "letters, digits and hyphens only"),
         ("sms.twilio.base_url", "\"ftp://x\"", "http:// or https://"),
+        ("sms.kavenegar.base_url", "\"api.kavenegar.com\"", "http:// or https://"),
+        ("sms.kavenegar.timeout_ms", "99", "100 to 60000"),
+        ("sms.mshastra.connect_timeout_ms", "60001", "100 to 60000"),
+        ("sms.mshastra.response_bytes_max", "1023", "1024 to 1048576"),
     ];
     for (key, value, words) in table {
         let found = problems(from_file(&format!("{key} = {value}\n")));
@@ -212,7 +217,8 @@ fn ranges() {
 /// security 109: what could end a header or a log line is refused in every text.
 #[test]
 fn no_text_holds_control_characters() {
-    for key in ["sms.twilio.from", "sms.twilio.auth_token", "sms.app_name", "token.audience", "store.path"] {
+    let providers = ["sms.twilio.from", "sms.twilio.auth_token", "sms.kavenegar.api_key", "sms.mshastra.password"];
+    for key in providers.into_iter().chain(["sms.app_name", "token.audience", "store.path"]) {
         let found = problems(from_file(&format!("{key} = \"a\\r\\nb\"\n")));
         assert_eq!(found, [format!("{key}: must be text without line breaks and other control characters")]);
     }
@@ -256,11 +262,24 @@ fn codes_are_not_shown_beside_a_real_gateway() {
     assert!(console.warnings()[0].starts_with("dev.show_codes"));
 }
 
+/// The base URL of a real provider, and what it asks of an account.
 #[test]
 fn a_gateway_needs_its_credentials() {
-    let found = problems(from_env(&[("OTPD__SMS__GATEWAY", "twilio")]));
-    let wanted = ["account_sid", "auth_token", "from"];
-    assert_eq!(found, wanted.map(|key| format!("sms.twilio.{key}: must be set for sms.gateway = \"twilio\"")));
+    let table: [(&str, &str, &[&str]); 3] = [
+        ("twilio", "https://api.twilio.com", &["account_sid", "auth_token", "from"]),
+        ("kavenegar", "https://api.kavenegar.com", &["api_key"]),
+        ("mshastra", "https://mshastra.com", &["user", "password", "sender"]),
+    ];
+    for (gateway, base_url, wanted) in table {
+        let bare = format!("[sms]\ngateway = \"{gateway}\"\n[sms.{gateway}]\n");
+        let unset = |key: &str| format!("sms.{gateway}.{key}: must be set for sms.gateway = \"{gateway}\"");
+        assert_eq!(problems(from_file(&bare)), wanted.iter().map(|key| unset(key)).collect::<Vec<_>>());
+
+        let given: String = wanted.iter().map(|key| format!("{key} = \"x1\"\n")).collect();
+        let s = from_file(&format!("{bare}{given}")).unwrap();
+        assert!(s.sms.gateway.is_real() && s.printable().contains(&format!("\"{base_url}\"  # default")));
+        assert_eq!(problems(from_file(&format!("{bare}{given}base_url = \"\"\n"))), [unset("base_url")]);
+    }
     let service = [
         ("OTPD__SMS__GATEWAY", "twilio"),
         ("OTPD__SMS__TWILIO__ACCOUNT_SID", "AC1"),
@@ -268,6 +287,19 @@ fn a_gateway_needs_its_credentials() {
         ("OTPD__SMS__TWILIO__MESSAGING_SERVICE_SID", "MG1"),
     ];
     assert!(from_env(&service).is_ok(), "a messaging service stands in for the sender");
+}
+
+/// A time-out of the provider's that is shorter than the default for connecting needs nothing else; one that the
+/// safety net would cut off is refused for the gateway that is used.
+#[test]
+fn a_providers_time_limit_can_be_set_alone() {
+    let account = "[sms]\ngateway = \"kavenegar\"\n[sms.kavenegar]\napi_key = \"x1\"\n";
+    let s = from_file(&format!("{account}timeout_ms = 500\n")).unwrap();
+    assert_eq!(s.sms.kavenegar.limits.timeout, Duration::from_millis(500));
+    let found = problems(from_file(&format!("{account}timeout_ms = 10001\n")));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("sms.attempt_timeout_ms: must not be shorter than timeout_ms"), "{found:?}");
+    assert!(from_file("sms.kavenegar.timeout_ms = 10001\n").is_ok(), "it is not used");
 }
 
 /// security 123: `*_FILE`, its mode, and that it is not given twice.
@@ -301,10 +333,21 @@ fn secrets_come_from_private_files() {
 /// security 120, 123: neither `Debug` nor the printout nor an error shows a secret.
 #[test]
 fn secrets_are_never_shown() {
-    let s = from_env(&[("OTPD__SMS__TWILIO__AUTH_TOKEN", "hush-hush")]).unwrap();
-    assert!(!format!("{s:?} {s:#?}").contains("hush-hush"));
-    assert!(!s.printable().contains("hush-hush"));
-    assert!(s.printable().contains("# sms.twilio.auth_token is set (OTPD__SMS__TWILIO__AUTH_TOKEN)\n"));
+    for (key, variable) in [
+        ("sms.twilio.auth_token", "OTPD__SMS__TWILIO__AUTH_TOKEN"),
+        ("sms.kavenegar.api_key", "OTPD__SMS__KAVENEGAR__API_KEY"),
+        ("sms.mshastra.password", "OTPD__SMS__MSHASTRA__PASSWORD"),
+    ] {
+        let s = from_env(&[(variable, "hush-hush")]).unwrap();
+        assert!(!format!("{s:?} {s:#?}").contains("hush-hush"));
+        assert!(!s.printable().contains("hush-hush"));
+        assert!(s.printable().contains(&format!("# {key} is set ({variable})\n")));
+        let open = problems(load(Some(&file("otpd.toml", &format!("{key} = \"hush-hush\"\n"), 0o644).path), &[]));
+        assert!(open[0].contains("is a secret in a file that group or others may read"), "{open:?}");
+        let secret = file("secret", "hush-hush\n", 0o600);
+        let named = from_env(&[(&format!("{variable}_FILE"), secret.path.to_str().unwrap())]).unwrap();
+        assert!(named.printable().contains(&format!("# {key} is set ({variable}_FILE)\n")));
+    }
     let misplaced = from_env(&[("OTPD__SERVER__LISTEN", "hush-hush"), ("OTPD__CODES__DIGITS", "hush-hush")]);
     assert!(!misplaced.unwrap_err().contains("hush-hush"));
 }
@@ -348,17 +391,153 @@ fn exposure_is_warned_about() {
 #[test]
 fn config_toml_is_the_reference() {
     let comments = comments_by_key(DEFAULTS);
-    let read: BTreeMap<&str, String> = Settings::keys().into_iter().map(|info| (info.key, info.allowed)).collect();
+    let read: BTreeMap<String, String> = Settings::keys().into_iter().map(|info| (info.key, info.allowed)).collect();
     for (key, comment) in &comments {
         assert!(read.contains_key(key.as_str()), "{key} stands in config.toml, but no code reads it");
-        assert!(comment.len() > 20, "{key}: its comment does not say what it means");
+        assert!(comment.len() > 20 || key.starts_with("dialects."), "{key}: its comment does not say what it means");
     }
     for (key, allowed) in &read {
-        let comment = comments.get(*key).map_or("", String::as_str);
+        let comment = comments.get(&explained(&comments, key)).map_or("", String::as_str);
         assert!(!comment.is_empty(), "{key} is read, but does not stand in config.toml with a comment above it");
         let missing = |part: &&str| !comment.to_lowercase().contains(&part.to_lowercase());
         let unsaid: Vec<&str> = allowed.split(", ").filter(missing).collect();
         assert!(unsaid.is_empty(), "{key}: its comment does not say {unsaid:?}");
+    }
+}
+
+/// Keys that every dialect has are explained at the first one that shows them.
+fn explained(comments: &BTreeMap<String, String>, key: &str) -> String {
+    let Some((_, own)) = key.strip_prefix("dialects.").and_then(|rest| rest.split_once('.')) else {
+        return key.to_owned();
+    };
+    let has = |(known, comment): &(&String, &String)| known.ends_with(&format!(".{own}")) && !comment.is_empty();
+    let found = comments.iter().filter(|(known, _)| known.starts_with("dialects.")).find(has);
+    found.map_or_else(|| key.to_owned(), |(known, _)| known.clone())
+}
+
+/// The sample `.env` of `signup_login`'s original, as far as it names what we know, and of the others.
+#[test]
+fn names_of_the_originals_are_taken() {
+    let s = from_env(&[
+        ("TWILIO_ACCOUNT_SID", "your-twilio-account-sid"),
+        ("TWILIO_AUTH_TOKEN", "your-twilio-auth-token"),
+        ("TWILIO_VERIFY_SID", "your-twilio-verify-sid"),
+        ("TWILIO_PHONE_NUMBER", "+15005550006"),
+        ("TWILIO_TEST_MODE", "true"),
+        ("JWT_SECRET_KEY", "django-insecure-rq1k3nfrru@$ds6bwf$t&3hk*s7bg5ef3it&o@s*6_jbbbfp(j"),
+        ("JWT_ALGORITHM", "HS384"),
+        ("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "30"),
+        ("CORS_ALLOWED_ORIGINS", "http://localhost:3000,http://127.0.0.1:3000"),
+        ("OTP_EXPIRY_TIME", "240"),
+        ("OTP_MAX_ATTEMPTS", "4"),
+        ("OTP_EXPIRY_MINUTES", "7"),
+        ("OTP_CODE_LENGTH", "8"),
+        ("KAVENEGAR_SENDER", "10008663"),
+        ("SMS_SENDER", "YourApp"),
+        ("SMS_USERNAME", ""),
+    ])
+    .unwrap();
+    assert_eq!((s.sms.gateway, s.sms.console_test_mode), (GatewayKind::Console, true));
+    assert_eq!(s.sms.twilio.from.as_deref(), Some("+15005550006"));
+    assert_eq!((s.token.algorithm, s.token.access_ttl), ("HS384", Duration::from_secs(900)));
+    assert!(s.token.secret.unwrap().expose_secret().starts_with("django-insecure-"));
+    assert_eq!(s.api.cors_origins, ["http://localhost:3000", "http://127.0.0.1:3000"]);
+    let (usr, auth) = (&s.dialects["usr_otp"], &s.dialects["auth_otp"]);
+    assert_eq!((usr.code_ttl_s, usr.attempts), (Some(240), Some(4)));
+    assert_eq!((auth.code_ttl_s, auth.code_digits), (Some(420), Some(8)));
+}
+
+#[test]
+fn credentials_of_one_provider_choose_its_gateway() {
+    let gateway = |variables: &[(&str, &str)]| from_env(variables).map(|s| s.sms.gateway);
+    let twilio = [("TWILIO_ACCOUNT_SID", "AC1"), ("TWILIO_AUTH_TOKEN", "t"), ("TWILIO_PHONE_NUMBER", "+15005550006")];
+    assert_eq!(gateway(&twilio), Ok(GatewayKind::Twilio));
+    assert_eq!(gateway(&[("KAVENEGAR_API_KEY", "k"), ("KAVENEGAR_SENDER", "1")]), Ok(GatewayKind::Kavenegar));
+    let mshastra = [("SMS_USERNAME", "u"), ("SMS_PASSWORD", "p"), ("SMS_SENDER", "App")];
+    assert_eq!(gateway(&mshastra), Ok(GatewayKind::Mshastra));
+    assert_eq!(gateway(&[("TWILIO_PHONE_NUMBER", "+15005550006")]), Ok(GatewayKind::Console), "no credentials");
+    let chosen = [mshastra.as_slice(), &[("OTPD__SMS__GATEWAY", "simulated")]].concat();
+    assert_eq!(gateway(&chosen), Ok(GatewayKind::Simulated), "what is set is set");
+    let tested = [twilio.as_slice(), &[("OTPD__SMS__GATEWAY", "twilio"), ("TWILIO_TEST_MODE", "True")]].concat();
+    assert_eq!(gateway(&tested), Ok(GatewayKind::Console));
+    let both = [twilio.as_slice(), &mshastra].concat();
+    assert_eq!(
+        problems(from_env(&both)),
+        ["sms.gateway: must be set: there are credentials of more than one provider"]
+    );
+}
+
+/// A value that makes no sense stops the start and names the variable; the value is not shown.
+#[test]
+fn senseless_values_of_originals_are_refused_by_name() {
+    let found = problems(from_env(&[
+        ("OTP_EXPIRY_TIME", "soon"),
+        ("OTP_EXPIRY_MINUTES", "-5"),
+        ("OTP_CODE_LENGTH", "3"),
+        ("TWILIO_TEST_MODE", "perhaps"),
+        ("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "half an hour"),
+        ("JWT_ALGORITHM", "none"),
+        ("CORS_ALLOWED_ORIGINS", "*"),
+    ]));
+    let names: Vec<&str> = found.iter().filter_map(|line| line.split(':').next()).collect();
+    assert_eq!(
+        names,
+        [
+            "OTP_EXPIRY_TIME",
+            "OTP_EXPIRY_MINUTES",
+            "TWILIO_TEST_MODE",
+            "JWT_ACCESS_TOKEN_EXPIRE_MINUTES",
+            "JWT_ALGORITHM",
+            "CORS_ALLOWED_ORIGINS",
+            "OTP_CODE_LENGTH",
+        ]
+    );
+    assert!(found.iter().all(|line| !line.contains("soon") && !line.contains("perhaps")), "{found:?}");
+}
+
+/// A `.env` file is read as the originals' loaders read it, and only what is known is taken.
+#[test]
+fn environment_files_are_read() {
+    let text = "# a comment\nDEBUG=True\nOTP_EXPIRY_TIME=300      # 5 minutes\nexport SMS_SENDER='Your App'\n\
+        JWT_SECRET_KEY=\"django-insecure-a\\$b\"\nOTPD__LOG__FORMAT=json\n";
+    let found = settings::environment_file(&file(".env", text, 0o600).path).unwrap();
+    let found: Vec<(&str, &str)> = found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("OTP_EXPIRY_TIME", "300"),
+            ("SMS_SENDER", "Your App"),
+            ("JWT_SECRET_KEY", "django-insecure-a$b"),
+            ("OTPD__LOG__FORMAT", "json"),
+        ]
+    );
+    let broken = settings::environment_file(&file(".env", "no line", 0o600).path).unwrap_err().to_string();
+    assert!(broken.contains(".env: has a line"), "{broken}");
+    assert!(settings::environment_file(Path::new("/nowhere/.env")).is_err());
+}
+
+/// config.toml shows the figures that each dialect has by itself.
+#[test]
+fn dialects_are_shown_with_their_own_figures() {
+    let settings = Settings::defaults();
+    assert_eq!(settings.dialects.len(), dialect::ALL.len());
+    for spec in dialect::ALL {
+        let (shown, own) = (&settings.dialects[spec.name], &spec.figures);
+        assert_eq!(shown.base_paths, Some(vec![spec.base_path.to_owned()]), "{}", spec.name);
+        assert_eq!(shown.default_region.as_deref(), Some(&*own.default_region), "{}", spec.name);
+        assert_eq!(
+            [shown.code_digits, shown.attempts, shown.sends],
+            [own.code_digits, own.attempts, own.sends].map(Some),
+            "{}",
+            spec.name
+        );
+        assert_eq!(
+            [shown.code_ttl_s, shown.send_window_s, shown.block_s, shown.access_ttl_s, shown.refresh_ttl_s],
+            [own.code_ttl_s, own.send_window_s, own.block_s, own.access_ttl_s, own.refresh_ttl_s].map(Some),
+            "{}",
+            spec.name
+        );
+        assert_eq!(shown.ip_per_minute, Some(own.ip_per_minute), "{}", spec.name);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Stop order: readiness turns 503, doors close and finish what they have, sends under way end, actors are drained,
 //! the last batch is flushed, the store is let go. Never the supervisors first: ractor kills their children.
 
+pub(crate) mod dialects;
 pub mod parts;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
@@ -14,7 +15,9 @@ use crate::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, OsEntropy},
     http::{
-        Router, docs,
+        Router,
+        dialect::{self, Collision},
+        docs,
         listener::{self, ListenerSettings},
         middleware,
         ops::{self, Operations, Readiness},
@@ -86,6 +89,9 @@ pub enum StartError {
     /// Another such setting.
     #[error("{0}: {1}")]
     Named(&'static str, String),
+    /// Two APIs at one path.
+    #[error("dialects.{}.base_paths: {}", .0.second, .0)]
+    Collision(#[from] Collision),
     /// An address cannot be listened on.
     #[error("{0}: cannot listen on {1}: {2}")]
     Listen(&'static str, SocketAddr, std::io::ErrorKind),
@@ -219,19 +225,26 @@ impl App {
         dialect: Dialect,
         public_url: String,
     ) -> Result<Router, StartError> {
+        let desks = dialects::desks(settings, &service)?;
+        let oauth = desks.iter().filter(|desk| desk.place.spec.refresh_at_oauth).map(|desk| desk.place.spec.name);
         let v1 = Arc::new(V1 {
+            refresh_of: oauth.collect(),
             service,
             dialect,
             api_keys: ApiKeys::open(&files.api)?,
             require_key: settings.api.require_key,
-            refresh_of: Vec::new(),
             ip_limiter: parts::ip_limiter(settings),
             numbers: parts::number_rules(settings)?,
             body_limits: parts::body_limits(settings),
             public_url,
         });
         service::number::warm_up(&v1.numbers);
-        Ok(middleware::harden(v1::router(v1).merge(docs::router()), parts::edge(settings)?, &*world.entropy))
+        let dialects = dialect::router(&desks)?;
+        Ok(middleware::harden(
+            v1::router(v1).merge(dialects).merge(docs::router()),
+            parts::edge(settings)?,
+            &*world.entropy,
+        ))
     }
 
     /// Where clients connect: the bound address, also when port 0 was asked for.

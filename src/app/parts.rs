@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
+use secrecy::{ExposeSecret as _, SecretSlice};
 use tokio_util::sync::CancellationToken;
 
-use super::{StartError, World};
+use super::{StartError, World, dialects};
 use crate::{
     http::{
         body::BodyLimits,
@@ -30,6 +31,9 @@ use crate::{
     sms::{
         Gateway,
         console::Console,
+        kavenegar::{Kavenegar, KavenegarSettings},
+        mshastra::{Mshastra, MshastraSettings},
+        outbound::HttpLimits,
         sender::{Sender, SenderSettings},
         simulated::{Simulated, SimulatedSettings},
         text::{TextSettings, Texts},
@@ -40,7 +44,7 @@ use crate::{
         committer::{Committer, CommitterSettings},
         sled_store::{self, SledSettings, SledStore},
     },
-    token::{Algorithm, RECEIPT_LIFE_S, SealingKeyFile, SigningKeys, SigningOptions, TokenSettings},
+    token::{Algorithm, KeyFault, RECEIPT_LIFE_S, SealingKeyFile, SigningKeys, SigningOptions, TokenSettings},
 };
 
 /// The files of the data directory.
@@ -80,8 +84,21 @@ pub(super) fn keyring(files: &Files, world: &World) -> Result<Arc<Keyring>, Star
 }
 
 pub(super) fn signing_keys(settings: &Settings, files: &Files, world: &World) -> Result<SigningKeys, StartError> {
-    let options = SigningOptions { algorithm: algorithm(settings), ..SigningOptions::default() };
-    Ok(SigningKeys::open(&files.signing, &options, world.clock.now(), &*world.entropy)?)
+    let secret = settings.token.secret.as_ref();
+    let options = SigningOptions {
+        algorithm: algorithm(settings),
+        extra_secret: secret.map(|secret| SecretSlice::from(secret.expose_secret().as_bytes().to_vec())),
+        tolerate_known_secret: !settings.sms.gateway.is_real(),
+    };
+    let keys = SigningKeys::open(&files.signing, &options, world.clock.now(), &*world.entropy);
+    keys.map_err(|fault| {
+        let of_secret = matches!(fault, KeyFault::Weak(_) | KeyFault::SecretNeedsHmac(_));
+        if of_secret {
+            StartError::Named("token.secret (or JWT_SECRET_KEY)", fault.to_string())
+        } else {
+            StartError::Keys(fault)
+        }
+    })
 }
 
 /// The configured algorithm; settings has checked its name.
@@ -149,34 +166,35 @@ pub(super) fn sweep_settings(settings: &Settings) -> SweepSettings {
 
 /// The canonical API's name and figures.
 pub(super) fn v1_dialect(settings: &Settings) -> Dialect {
+    Dialect::new("v1", v1_policy(settings))
+}
+
+pub(super) fn v1_policy(settings: &Settings) -> Policy {
     let (codes, limits, token) = (&settings.codes, &settings.limits, &settings.token);
-    Dialect::new(
-        "v1",
-        Policy {
-            code_digits: codes.digits,
-            code_life_ms: millis(codes.ttl),
-            attempts_max: codes.attempts,
-            sends_max: limits.sends_per_window,
-            send_window_ms: millis(limits.send_window),
-            cooldown_ms: millis(codes.cooldown),
-            resend_after_ms: codes.resend_after.iter().copied().map(millis).collect(),
-            supersedes: false,
-            send_deadline_ms: millis(settings.sms.send_deadline),
-            receipt_life_ms: RECEIPT_LIFE_S * SECOND,
-            session_life_ms: millis(token.session_ttl),
-            refresh_grace_ms: millis(token.refresh_grace),
-            fresh_login_ms: millis(token.fresh_login),
-            sends_per_day: limits.sends_per_day,
-            sends_per_day_per_address: limits.sends_per_day_per_ip,
-            guesses: GuessPolicy {
-                free: limits.guess_free,
-                delay_ms: millis(limits.guess_delay),
-                delay_max_ms: millis(limits.guess_delay_max),
-                stop_at: limits.guess_stop,
-            },
-            block: None,
+    Policy {
+        code_digits: codes.digits,
+        code_life_ms: millis(codes.ttl),
+        attempts_max: codes.attempts,
+        sends_max: limits.sends_per_window,
+        send_window_ms: millis(limits.send_window),
+        cooldown_ms: millis(codes.cooldown),
+        resend_after_ms: codes.resend_after.iter().copied().map(millis).collect(),
+        supersedes: false,
+        send_deadline_ms: millis(settings.sms.send_deadline),
+        receipt_life_ms: RECEIPT_LIFE_S * SECOND,
+        session_life_ms: millis(token.session_ttl),
+        refresh_grace_ms: millis(token.refresh_grace),
+        fresh_login_ms: millis(token.fresh_login),
+        sends_per_day: limits.sends_per_day,
+        sends_per_day_per_address: limits.sends_per_day_per_ip,
+        guesses: GuessPolicy {
+            free: limits.guess_free,
+            delay_ms: millis(limits.guess_delay),
+            delay_max_ms: millis(limits.guess_delay_max),
+            stop_at: limits.guess_stop,
         },
-    )
+        block: None,
+    }
 }
 
 /// The pool that hashes passwords.
@@ -211,6 +229,7 @@ pub fn faults(settings: &Settings) -> Vec<StartError> {
         number_rules(settings).map(drop),
         edge(settings).map(drop),
         listener(settings).map(drop),
+        dialects::plans(settings).map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }
@@ -233,7 +252,7 @@ pub fn sender(settings: &Settings, world: &World) -> Result<Sender, StartError> 
 
 fn gateway(settings: &Settings, world: &World) -> Result<Arc<dyn Gateway>, StartError> {
     Ok(match settings.sms.gateway {
-        GatewayKind::Console => Arc::new(Console::stdout()),
+        GatewayKind::Console => Arc::new(Console::stdout().test_mode(settings.sms.console_test_mode)),
         GatewayKind::Simulated => {
             let simulated = settings.sms.simulated;
             let settings =
@@ -241,6 +260,8 @@ fn gateway(settings: &Settings, world: &World) -> Result<Arc<dyn Gateway>, Start
             Arc::new(Simulated::new(settings, Arc::clone(&world.entropy))?)
         }
         GatewayKind::Twilio => Arc::new(Twilio::new(twilio(&settings.sms.twilio))?),
+        GatewayKind::Kavenegar => Arc::new(Kavenegar::new(&kavenegar(&settings.sms.kavenegar))?),
+        GatewayKind::Mshastra => Arc::new(Mshastra::new(mshastra(&settings.sms.mshastra))?),
     })
 }
 
@@ -253,10 +274,36 @@ fn twilio(twilio: &settings::Twilio) -> TwilioSettings {
         from: twilio.from.clone(),
         messaging_service_sid: twilio.messaging_service_sid.clone(),
         test_mode: twilio.test_mode,
-        timeout_ms: millis(twilio.timeout),
-        connect_timeout_ms: millis(twilio.connect_timeout),
-        response_bytes_max: twilio.response_bytes_max,
-        connections_idle_max: twilio.connections_idle_max,
+        limits: http_limits(&twilio.limits),
+    }
+}
+
+fn kavenegar(kavenegar: &settings::Kavenegar) -> KavenegarSettings {
+    KavenegarSettings {
+        base_url: kavenegar.base_url.clone(),
+        api_key: kavenegar.api_key.clone().unwrap_or_default(),
+        sender: kavenegar.sender.clone(),
+        template: kavenegar.template.clone(),
+        limits: http_limits(&kavenegar.limits),
+    }
+}
+
+fn mshastra(mshastra: &settings::Mshastra) -> MshastraSettings {
+    MshastraSettings {
+        base_url: mshastra.base_url.clone(),
+        user: mshastra.user.clone().unwrap_or_default(),
+        password: mshastra.password.clone().unwrap_or_default(),
+        sender: mshastra.sender.clone().unwrap_or_default(),
+        limits: http_limits(&mshastra.limits),
+    }
+}
+
+fn http_limits(limits: &settings::HttpLimits) -> HttpLimits {
+    HttpLimits {
+        timeout_ms: millis(limits.timeout),
+        connect_timeout_ms: millis(limits.connect_timeout),
+        response_bytes_max: limits.response_bytes_max,
+        connections_idle_max: limits.connections_idle_max,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Failed, UNUSABLE, say};
 use crate::{
-    app::parts,
+    app::{dialects, parts},
     settings::Settings,
     sms::{
         segments,
@@ -21,7 +21,7 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failed> {
     }
     let texts = parts::texts(settings)?;
     say::result(&format!("{}\n{}", settings.printable(), messages(settings, &texts)))?;
-    for warning in settings.warnings() {
+    for warning in settings.warnings().into_iter().chain(dialects::warnings(settings)) {
         say::note(&format!("warning: {warning}"));
     }
     Ok(())

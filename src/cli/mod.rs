@@ -29,6 +29,9 @@ pub struct Command {
     /// Settings that differ from the defaults (TOML); `otpd check-config` shows what is in force.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Variables (NAME=value lines) as if they were in the environment, which goes before them. No other .env is read.
+    #[arg(long, global = true, value_name = "FILE")]
+    env_file: Option<PathBuf>,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -76,7 +79,9 @@ fn act(command: Command) -> Result<(), Failed> {
         // A client of some server: our own settings do not matter to it.
         return demo::run(options);
     }
-    let settings = Settings::load(command.config.as_deref(), settings::environment())?;
+    // What the process was started with goes before what a file says.
+    let of_file = command.env_file.as_deref().map(settings::environment_file).transpose()?.unwrap_or_default();
+    let settings = Settings::load(command.config.as_deref(), of_file.into_iter().chain(settings::environment()))?;
     match action {
         Action::Serve => serve::run(&settings),
         Action::Demo(options) => demo::run(&options),
@@ -115,7 +120,9 @@ impl From<SettingsError> for Failed {
 impl From<StartError> for Failed {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Setting { .. } | StartError::Named(..) => Self { exit: UNUSABLE, ..Self::new(error) },
+            StartError::Setting { .. } | StartError::Named(..) | StartError::Collision(_) => {
+                Self { exit: UNUSABLE, ..Self::new(error) }
+            }
             StartError::Store(OpenError::InUse) => Self::new(
                 "store.path: another otpd has this data directory open, and only one at a time may: \
                  stop that one first, or name another directory",

@@ -2,7 +2,7 @@
 
 use super::Failed;
 use crate::{
-    app::{App, Ended, World},
+    app::{App, Ended, World, dialects},
     settings::Settings,
     shutdown::Shutdown,
     telemetry,
@@ -19,7 +19,7 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failed> {
 }
 
 async fn serve(settings: &Settings) -> Result<(), Failed> {
-    for warning in settings.warnings() {
+    for warning in settings.warnings().into_iter().chain(dialects::warnings(settings)) {
         tracing::warn!("{warning}");
     }
     let shutdown = Shutdown::new(settings.server.shutdown_deadline);

@@ -73,17 +73,21 @@ pub fn typed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonFault> {
 
 /// Parses one object, whatever its fields.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonFault> {
+    match value(bytes)? {
+        Value::Object(map) => Ok(map),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(JsonFault::NotObject)
+        }
+    }
+}
+
+/// Parses one value of any kind, by the same rules.
+pub fn value(bytes: &[u8]) -> Result<Value, JsonFault> {
     let fault = RefCell::new(None);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let seed = Strict { depth: 0, fault: &fault };
     let parsed = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
-    match parsed {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-            Err(JsonFault::NotObject)
-        }
-        Err(_) => Err(fault.into_inner().unwrap_or(JsonFault::Malformed)),
-    }
+    parsed.map_err(|_| fault.into_inner().unwrap_or(JsonFault::Malformed))
 }
 
 /// Builds a [`Value`] and stops at the first repeated name or too deep level. The reason goes beside serde's

@@ -11,6 +11,7 @@ pub mod body;
 pub mod client_ip;
 mod connection;
 pub mod cors;
+pub mod dialect;
 pub mod docs;
 pub mod form;
 pub mod ip_limit;

@@ -333,6 +333,8 @@ pub enum OauthErrorCode {
     ServerError,
     /// Overloaded, draining or storage gone; the status is 503.
     TemporarilyUnavailable,
+    /// It may have been done; the status is 504.
+    OutcomeUnknown,
 }
 
 impl OauthErrorCode {
@@ -347,6 +349,7 @@ impl OauthErrorCode {
             Self::SlowDown => (StatusCode::TOO_MANY_REQUESTS, "slow_down"),
             Self::ServerError => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
             Self::TemporarilyUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+            Self::OutcomeUnknown => (StatusCode::GATEWAY_TIMEOUT, "temporarily_unavailable"),
         }
     }
 }
@@ -365,7 +368,8 @@ impl From<Problem> for OauthError {
             StatusCode::UNAUTHORIZED => OauthErrorCode::InvalidClient,
             StatusCode::FORBIDDEN => OauthErrorCode::UnauthorizedClient,
             StatusCode::TOO_MANY_REQUESTS => OauthErrorCode::SlowDown,
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => OauthErrorCode::TemporarilyUnavailable,
+            StatusCode::SERVICE_UNAVAILABLE => OauthErrorCode::TemporarilyUnavailable,
+            StatusCode::GATEWAY_TIMEOUT => OauthErrorCode::OutcomeUnknown,
             status if status.is_server_error() => OauthErrorCode::ServerError,
             _ => OauthErrorCode::InvalidRequest,
         };
@@ -479,6 +483,7 @@ mod tests {
         assert_eq!(status(ProblemCode::RateLimited.into()), 429);
         assert_eq!(status(ProblemCode::Draining.into()), 503);
         assert_eq!(status(ProblemCode::InternalError.into()), 500);
+        assert_eq!(status(ProblemCode::OutcomeUnknown.into()), 504);
         let limited = OauthError::from(Problem::new(ProblemCode::RateLimited).retry_after(7)).into_response();
         assert_eq!(limited.headers()[header::RETRY_AFTER], "7");
     }

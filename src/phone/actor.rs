@@ -4,7 +4,7 @@
 //! store, fails for nothing but a defect, and has nothing to save at its end, because what was acknowledged was
 //! committed before. Handlers always return `Ok`: an `Err` would be death, not an answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, actor::messages::BoxedState};
 use tokio::{sync::oneshot, time::timeout};
@@ -123,6 +123,9 @@ impl PhoneActor {
                 Committed::Done => {
                     cache.record = Some(next);
                     meters.expired.increment(u64::from(decision.lapsed));
+                    if let Some(after_ms) = decision.verified_after_ms {
+                        meters.time_to_verify.record(Duration::from_millis(after_ms));
+                    }
                     return Ok(reply(decision, now));
                 }
                 Committed::Conflict if conflicted => return Err(Fault::StorageRefused),

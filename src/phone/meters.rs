@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 /// Lives of actors, as the supervisors and the directory saw them since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,6 +52,7 @@ pub(super) struct Meters {
     pub(super) inflight: Gauge,
     pub(super) store_records: Gauge,
     pub(super) expired: Counter,
+    pub(super) time_to_verify: Histogram,
     pub(super) swept: Counter,
     pub(super) over_actors: Counter,
     pub(super) over_inflight: Counter,
@@ -73,6 +74,7 @@ impl Meters {
             inflight: gauge!("otpd_phone_actor_inflight"),
             store_records: gauge!("otpd_store_records"),
             expired: counter!("otpd_verifications_expired_total"),
+            time_to_verify: histogram!("otpd_time_to_verify_seconds"),
             swept: counter!("otpd_store_records_swept_total"),
             over_actors: overload("actors"),
             over_inflight: overload("inflight"),

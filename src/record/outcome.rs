@@ -12,7 +12,7 @@ use super::{
     seal::KeyId,
     session::{Session, SignedIn},
     state::Record,
-    time::UnixMillis,
+    time::{Millis, UnixMillis},
     window::SendQuota,
 };
 
@@ -29,6 +29,8 @@ pub struct Decision {
     pub replayed: bool,
     /// Pending challenges that this decision found to have run out; counted when `next` is committed.
     pub lapsed: u8,
+    /// The code was right: how long after its challenge was started; counted when `next` is committed.
+    pub verified_after_ms: Option<Millis>,
     /// What is left of the door's send window after it.
     pub quota: SendQuota,
 }

@@ -1,8 +1,8 @@
 //! Counters of what the use cases come to. Labels come from closed sets; the handles of the hot path are kept.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
-use metrics::{Counter, Histogram, counter, histogram};
+use metrics::{Counter, counter};
 
 use crate::{
     metrics as names,
@@ -17,7 +17,6 @@ pub(super) struct Meters {
     checks: HashMap<(&'static str, &'static str), Counter>,
     refusals: HashMap<(&'static str, &'static str), Counter>,
     tokens: HashMap<&'static str, Counter>,
-    time_to_verify: Histogram,
 }
 
 impl Default for Meters {
@@ -40,7 +39,6 @@ impl Default for Meters {
                 .iter()
                 .map(|kind| (*kind, counter!(names::TOKENS_ISSUED, "kind" => *kind)))
                 .collect(),
-            time_to_verify: histogram!(names::TIME_TO_VERIFY_SECONDS),
         }
     }
 }
@@ -87,10 +85,6 @@ impl Meters {
         if let Some(counter) = self.tokens.get(kind) {
             counter.increment(1);
         }
-    }
-
-    pub(super) fn verified(&self, after_ms: u64) {
-        self.time_to_verify.record(Duration::from_millis(after_ms));
     }
 }
 

@@ -44,8 +44,8 @@ use crate::{
     password::Hasher,
     phone::{Directory, Reply},
     record::{
-        Command, Door, IdempotencyKey, Keyring, Label, Outcome, PhoneNumber, Policy, Refusal, Request, SendQuota,
-        Sender, UnixMillis,
+        Command, Door, IdempotencyKey, Keyring, LABEL_LEN_MAX, Label, Outcome, PhoneNumber, Policy, Refusal, Request,
+        SealedId, SendQuota, Sender, UnixMillis,
     },
     sms::{self, text::CodeText},
     token::{Caller, HexId, TokenMaker},
@@ -215,6 +215,13 @@ impl Service {
     {
         let task = self.tasks.spawn(work(self.clone(), dialect.clone(), origin.clone()));
         task.await.unwrap_or(Err(Failure::Internal("a use case panicked")))
+    }
+
+    /// A purpose that stands for a text which is none by itself: 24 hexadecimal digits. Keyed, so that nobody can look
+    /// for two texts of one purpose; stable over a change of keys.
+    pub fn purpose_for(&self, text: &str) -> Option<Label> {
+        let hex = SealedId(self.parts.keys.tag("purpose", &[text.as_bytes()])).to_hex();
+        Label::new(hex.get(..LABEL_LEN_MAX)?).ok()
     }
 
     fn draw(&self) -> u64 {

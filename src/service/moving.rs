@@ -127,7 +127,7 @@ impl Service {
         self.tasks.spawn(async move {
             for _ in 0..NOTICE_TRIES {
                 if let Some(permit) = service.parts.sender.reserve() {
-                    let sms = Sms { to: from, text, valid_s: NOTICE_VALID_S };
+                    let sms = Sms { to: from, text, code: None, valid_s: NOTICE_VALID_S };
                     if let Err(error) = service.parts.sender.send(permit, &sms).await.result {
                         tracing::warn!(phone = %from, %error, "the old number could not be told of its change");
                     }

@@ -71,7 +71,7 @@ impl Service {
             app_hash: hash.as_ref(),
             own: dialect.text.as_deref(),
         });
-        Sms { to: phone, text, valid_s }
+        Sms { to: phone, text, code: Some(draft.code.clone()), valid_s }
     }
 
     /// Tells the actor what the send came to. A good result is not waited for (the next command of this number is

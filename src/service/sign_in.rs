@@ -7,7 +7,7 @@ use crate::{
 
 use super::{
     Answer, Dialect, Failure, Origin, Service, VerificationRef, audit,
-    tokens::{BY_CODE, RefreshHeld, SignedInTokens},
+    tokens::{BY_CODE, RefreshHeld, RefreshStyle, SignedInTokens},
     verification::Verification,
 };
 
@@ -145,7 +145,8 @@ impl Service {
         Ok(Answer::of(&reply, self.sign(dialect, phone, &signed_in, reply.now)?))
     }
 
-    /// Gives the next tokens for a refresh token: an opaque one of `/v1`, or a JWT of one of the dialects in `of`.
+    /// Gives the next tokens for a refresh token: at a door of opaque ones an opaque one, and at any a JWT of one of the
+    /// dialects in `of`.
     pub async fn refresh(
         &self,
         dialect: &Dialect,
@@ -153,7 +154,10 @@ impl Service {
         token: &str,
         of: &[&str],
     ) -> Result<Answer<SignedInTokens>, Failure> {
-        let held = self.open_refresh(token, of)?;
+        let held = match dialect.tokens.refresh {
+            RefreshStyle::Opaque => self.open_refresh(token, of)?,
+            RefreshStyle::Jwt { .. } | RefreshStyle::None => self.open_jwt_refresh(token, |name| of.contains(&name))?,
+        };
         let rotate = dialect.tokens.refresh.rotates();
         let command = Command::Refresh { session: held.opened.nonce, generation: held.generation, rotate };
         let (phone, request) = (held.opened.phone, self.request(origin, command));

@@ -45,6 +45,12 @@ pub struct TokenStyle {
     pub refresh: RefreshStyle,
 }
 
+impl TokenStyle {
+    /// The canonical form.
+    pub const CANONICAL: Self =
+        Self { access_life_s: None, algorithm: None, access_claims: None, refresh: RefreshStyle::Opaque };
+}
+
 /// What refresh tokens a dialect gives.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum RefreshStyle {
@@ -201,7 +207,11 @@ impl Service {
         self.open_refresh(token, &[]).or_else(|_| self.open_jwt_refresh(token, |_| true))
     }
 
-    fn open_jwt_refresh(&self, token: &str, is_taken: impl Fn(&str) -> bool) -> Result<RefreshHeld, TokenError> {
+    pub(super) fn open_jwt_refresh(
+        &self,
+        token: &str,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Result<RefreshHeld, TokenError> {
         let claims = self.parts.tokens.read_refresh(token, self.now())?;
         if !is_taken(&claims.dialect) {
             return Err(TokenError::Invalid);

@@ -2,7 +2,7 @@
 
 use crate::record::{
     ChallengeView, Command, IdKind, Keyring, Label, MessageFacts, OnMatch, Outcome, PhoneNumber, Request, SealedId,
-    SessionRef, Start, Target, UnixMillis,
+    SessionRef, Start, Target,
 };
 
 pub use crate::record::Code;
@@ -178,12 +178,14 @@ impl Service {
             if !reply.replayed {
                 service.meters.check(dialect.name, &reply.outcome);
             }
-            let Outcome::Approved { view, at, .. } = &reply.outcome else {
+            let Outcome::Approved { .. } = &reply.outcome else {
                 let failure = service.unexpected(&dialect, &reply);
                 audit::refused("code_checked", &dialect, &origin, phone, &failure);
                 return Err(failure);
             };
-            service.verified(&dialect, &origin, phone, view, reply.replayed, *at);
+            if !reply.replayed {
+                audit::done("code_checked", &dialect, &origin, phone);
+            }
             Ok(Answer::of(&reply, ()))
         })
         .await
@@ -217,15 +219,20 @@ impl Service {
         if !reply.replayed {
             self.meters.check(dialect.name, &reply.outcome);
         }
+        let checked = || {
+            if !reply.replayed {
+                audit::done("code_checked", dialect, origin, phone);
+            }
+        };
         match reply.outcome.clone() {
             Outcome::Approved { view, is_new_user, at } => {
-                self.verified(dialect, origin, phone, &view, reply.replayed, at);
+                checked();
                 let verification = Verification::new(&self.parts.keys, phone, view);
                 let receipt = self.receipt(&verification, at)?;
                 Ok(Answer::of(&reply, Checked::Approved { verification, receipt, is_new_user }))
             }
-            Outcome::Claimed { from, view } => {
-                self.verified(dialect, origin, phone, &view, reply.replayed, reply.now);
+            Outcome::Claimed { from, .. } => {
+                checked();
                 let moved = self.complete_move(dialect, origin, from, phone, session).await?;
                 Ok(Answer::of(&reply, Checked::Moved(moved)))
             }
@@ -238,22 +245,6 @@ impl Service {
                 audit::refused("code_checked", dialect, origin, phone, &failure);
                 Err(failure)
             }
-        }
-    }
-
-    /// Tells operators of a right code, once.
-    pub(super) fn verified(
-        &self,
-        dialect: &Dialect,
-        origin: &Origin,
-        phone: PhoneNumber,
-        view: &ChallengeView,
-        replayed: bool,
-        at: UnixMillis,
-    ) {
-        if !replayed {
-            self.meters.verified(at.since(view.created_at));
-            audit::done("code_checked", dialect, origin, phone);
         }
     }
 

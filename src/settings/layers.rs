@@ -16,10 +16,13 @@ use toml::{Table, Value};
 use super::{DEFAULTS, Problem, VARIABLE_PREFIX};
 
 /// Keys whose values are secrets: hidden everywhere, and readable from a file by `<variable>_FILE`.
-const SECRETS: [&str; 1] = ["sms.twilio.auth_token"];
+const SECRETS: [&str; 4] = ["sms.twilio.auth_token", "sms.kavenegar.api_key", "sms.mshastra.password", "token.secret"];
 
 /// Tables that may have keys of the operator's own; their values are texts.
 const OPEN_TABLES: [&str; 2] = ["sms.templates", "sms.phone_changed"];
+
+/// What the keys of every dialect begin with.
+const DIALECTS: &str = "dialects.";
 
 /// Largest settings or secret file read, in bytes: a wrong path must not fill the memory.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -63,6 +66,11 @@ impl Layers {
             let rest = key.strip_prefix(table)?.strip_prefix('.')?;
             Some((rest, entry))
         })
+    }
+
+    /// Was it set by a file or a variable?
+    pub(super) fn is_written(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.origin != Origin::Default)
     }
 
     /// Where a key was set, in the operator's words.
@@ -112,13 +120,13 @@ impl Layers {
     }
 
     /// Adds the `OTPD__` variables of an environment, in the order of their names; others are not looked at.
-    pub(super) fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
-        let ours: BTreeMap<String, String> =
-            variables.into_iter().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect();
+    pub(super) fn add_environment(&mut self, variables: &BTreeMap<String, String>) {
+        let ours: BTreeMap<&String, &String> =
+            variables.iter().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect();
         for (name, text) in &ours {
             match Self::secret_of_file_variable(name) {
                 Some((key, direct)) if ours.contains_key(&direct) => {
-                    self.problem(name.clone(), format!("set either this or {direct}, not both ({key})"));
+                    self.problem(name.to_string(), format!("set either this or {direct}, not both ({key})"));
                 }
                 Some((key, _)) => self.add_secret_file(name, key, Path::new(text)),
                 None => self.add_variable(name, text),
@@ -127,17 +135,26 @@ impl Layers {
     }
 
     fn add_variable(&mut self, name: &str, text: &str) {
-        let key = key_of(name);
-        let Some(default) = self.default_of(&key) else {
-            let hint = self.unknown(&key);
-            return self.problem(name.to_owned(), hint);
+        self.set_by(name, &key_of(name), text);
+    }
+
+    /// Sets a key to what a variable says.
+    pub(super) fn set_by(&mut self, variable: &str, key: &str, text: &str) {
+        let Some(default) = self.default_of(key) else {
+            let hint = self.unknown(key);
+            return self.problem(variable.to_owned(), hint);
         };
         match coerce(text, &default) {
             Some(value) => {
-                self.entries.insert(key, Entry { value, origin: Origin::Variable(name.to_owned()) });
+                self.entries.insert(key.to_owned(), Entry { value, origin: Origin::Variable(variable.to_owned()) });
             }
-            None => self.problem(name.to_owned(), format!("must be {}", type_name(&default))),
+            None => self.problem(variable.to_owned(), format!("must be {}", type_name(&default))),
         }
+    }
+
+    /// A text in force; empty if there is none.
+    pub(super) fn text(&self, key: &str) -> &str {
+        self.entries.get(key).and_then(|entry| entry.value.as_str()).unwrap_or_default()
     }
 
     fn add_secret_file(&mut self, name: &str, key: &str, path: &Path) {
@@ -163,8 +180,23 @@ impl Layers {
     fn default_of(&self, key: &str) -> Option<Value> {
         match self.entries.get(key) {
             Some(entry) => Some(entry.value.clone()),
-            None => open_table_of(key).map(|_| Value::String(String::new())),
+            None => open_table_of(key).map(|_| Value::String(String::new())).or_else(|| self.like_another_dialect(key)),
         }
+    }
+
+    /// A dialect that config.toml does not show has the same keys as those that it shows; whether there is such a
+    /// dialect is for the registry to say.
+    fn like_another_dialect(&self, key: &str) -> Option<Value> {
+        let (name, own) = key.strip_prefix(DIALECTS)?.split_once('.')?;
+        let is_shown = self.entries.iter().any(|(known, entry)| {
+            entry.origin == Origin::Default
+                && known.strip_prefix(DIALECTS).and_then(|rest| rest.split_once('.')).is_some_and(|(it, _)| it == name)
+        });
+        let of_another = |known: &&String| {
+            known.strip_prefix(DIALECTS).and_then(|rest| rest.split_once('.')).is_some_and(|(_, key)| key == own)
+        };
+        let sample = self.entries.keys().find(of_another).filter(|_| !is_shown)?;
+        self.entries.get(sample).map(|entry| entry.value.clone())
     }
 
     /// The answer to a name that no setting has: the nearest one, if any is near.
@@ -176,7 +208,7 @@ impl Layers {
         }
     }
 
-    fn problem(&mut self, place: String, text: String) {
+    pub(super) fn problem(&mut self, place: String, text: String) {
         self.problems.push(Problem { place, text });
     }
 

@@ -7,6 +7,8 @@
 //! Owns: names, ranges and defaults of settings, and reading the environment. Never travels inward: `app` turns these
 //! sections into the small settings structs of the parts. Never shows a secret, nor an offending value.
 
+mod aliases;
+mod dialects;
 mod layers;
 mod policy;
 mod reader;
@@ -15,16 +17,17 @@ mod server;
 mod sms;
 mod storage;
 
-use std::{fmt, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path};
 
-use self::{layers::Layers, reader::Reader};
 pub use self::{
+    dialects::Dialect,
     policy::{Api, Codes, Dev, Limits, Password, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
-    sms::{GatewayKind, Simulated, Sms, Twilio},
+    sms::{GatewayKind, HttpLimits, Kavenegar, Mshastra, Simulated, Sms, Twilio},
     storage::{Durability, Phone, Store, Validation},
 };
+use self::{layers::Layers, reader::Reader};
 
 /// The compiled-in defaults, which are also the reference of every setting.
 pub const DEFAULTS: &str = include_str!("../../config.toml");
@@ -56,6 +59,10 @@ pub struct Settings {
     pub password: Password,
     /// `[api]`: who may call.
     pub api: Api,
+    /// `[dialects.*]`, by their names.
+    pub dialects: BTreeMap<String, Dialect>,
+    /// `[cookies]`: they may travel over https alone.
+    pub secure_cookies: bool,
     /// `[sms]`: who sends, and what.
     pub sms: Sms,
     /// `[dev]`: switches that are refused in earnest.
@@ -64,7 +71,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the layers (defaults, then `file`, then the `OTPD__` variables of `environment`) and checks them.
+    /// Reads the layers (defaults, then `file`, then the `OTPD__` variables of `environment`, then the names that the
+    /// originals of the dialects use) and checks them.
     ///
     /// # Errors
     /// Everything that is wrong, together: see [`SettingsError::problems`].
@@ -76,7 +84,9 @@ impl Settings {
         if let Some(path) = file {
             layers.add_file(path);
         }
-        layers.add_environment(environment);
+        let variables: BTreeMap<String, String> = environment.into_iter().collect();
+        layers.add_environment(&variables);
+        aliases::apply(&mut layers, &variables);
         Self::check(layers)
     }
 
@@ -134,6 +144,8 @@ impl Settings {
             token: Token::read(reader),
             password: Password::read(reader),
             api: Api::read(reader),
+            dialects: Dialect::read_all(reader),
+            secure_cookies: reader.flag("cookies.secure"),
             sms: Sms::read(reader),
             dev: Dev::read(reader),
             printable,
@@ -141,13 +153,30 @@ impl Settings {
     }
 }
 
-/// The process's variables that are ours; the only place that reads the environment. What is not UTF-8 comes with
-/// replacement characters, which no setting accepts.
+/// The process's variables that are ours or an original's; the only place that reads the environment. What is not UTF-8
+/// comes with replacement characters, which no setting accepts.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
-        .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
+        .filter(|(name, _)| is_ours(name))
+}
+
+fn is_ours(name: &str) -> bool {
+    name.starts_with(VARIABLE_PREFIX) || aliases::is_alias(name)
+}
+
+/// The variables of a `.env` file that are ours or an original's.
+///
+/// # Errors
+/// The file cannot be read, or a line of it is none; the text names the line, never what stands in it.
+pub fn environment_file(path: &Path) -> Result<Vec<(String, String)>, SettingsError> {
+    let place = path.file_name().map_or_else(|| ".env".to_owned(), |name| name.to_string_lossy().into_owned());
+    let failed = |text: &str| SettingsError { problems: vec![Problem { place: place.clone(), text: text.to_owned() }] };
+    let lines = dotenvy::from_path_iter(path).map_err(|_| failed("cannot be read"))?;
+    let variables: Result<Vec<_>, _> = lines.collect();
+    let variables = variables.map_err(|_| failed("has a line that is neither NAME=value nor a comment"))?;
+    Ok(variables.into_iter().filter(|(name, _)| is_ours(name)).collect())
 }
 
 /// One thing that is wrong.

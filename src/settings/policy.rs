@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use super::{reader::Reader, server::is_authority};
 
 /// `[codes]`: the policy of `/v1`.
@@ -84,6 +86,8 @@ impl Limits {
 pub struct Token {
     /// Signature algorithm by its JOSE name; one that `token::Algorithm` knows.
     pub algorithm: &'static str,
+    /// A shared secret that signs in place of the key file's, HS* only.
+    pub secret: Option<SecretString>,
     /// `aud` of access tokens; `None`: the public URL.
     pub audience: Option<String>,
     /// Life of an access token.
@@ -102,6 +106,7 @@ impl Token {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         Self {
             algorithm: r.word("token.algorithm", &["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"]),
+            secret: r.secret("token.secret"),
             audience: r.optional("token.audience"),
             access_ttl: r.seconds("token.access_ttl_s", 60..=86_400),
             session_ttl: r.seconds("token.session_ttl_s", 300..=31_536_000),

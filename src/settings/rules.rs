@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Durability, GatewayKind, Problem, Settings};
+use super::{Durability, GatewayKind, HttpLimits, Problem, Settings};
 
 /// Whether a rule holds, the key it is reported by, and what it asks for.
 type Rule = (bool, &'static str, &'static str);
 
 /// The rules that these settings break; each value alone is sound.
 pub(super) fn broken(s: &Settings) -> Vec<Problem> {
-    let rules = doors(s).into_iter().chain(numbers(s)).chain(sending(s)).chain(twilio(s));
+    let rules = doors(s).into_iter().chain(numbers(s)).chain(sending(s)).chain(needed(s));
     let broken = rules.filter(|(holds, ..)| !holds);
     broken.map(|(_, key, text)| Problem { place: key.to_owned(), text: text.to_owned() }).collect()
 }
@@ -84,32 +84,49 @@ fn sending(s: &Settings) -> Vec<Rule> {
             "must be longer than two tries (sms.attempt_timeout_ms) and the longest wait between them",
         ),
         (
-            s.sms.attempt_timeout >= s.sms.twilio.timeout,
+            limits(s).is_none_or(|limits| s.sms.attempt_timeout >= limits.timeout),
             "sms.attempt_timeout_ms",
-            "must not be shorter than sms.twilio.timeout_ms, which knows what a time-out means",
-        ),
-        (
-            s.sms.twilio.connect_timeout <= s.sms.twilio.timeout,
-            "sms.twilio.connect_timeout_ms",
-            "must not be longer than sms.twilio.timeout_ms",
+            "must not be shorter than timeout_ms of the gateway, which knows what a time-out means",
         ),
         (listed(s.sms.webotp_host.as_ref(), &s.sms.webotp_hosts), "sms.webotp_host", "must be in sms.webotp_hosts"),
         (listed(s.sms.app_hash.as_ref(), &s.sms.app_hashes), "sms.app_hash", "must be in sms.app_hashes"),
     ]
 }
 
-/// What Twilio cannot do without, when it is the gateway.
-fn twilio(s: &Settings) -> Vec<Rule> {
-    const NEEDED: &str = "must be set for sms.gateway = \"twilio\"";
-    let twilio = &s.sms.twilio;
-    let sender = twilio.from.is_some() || twilio.messaging_service_sid.is_some();
+/// The limits of the gateway that is used, if it has any.
+fn limits(s: &Settings) -> Option<HttpLimits> {
+    match s.sms.gateway {
+        GatewayKind::Console | GatewayKind::Simulated => None,
+        GatewayKind::Twilio => Some(s.sms.twilio.limits),
+        GatewayKind::Kavenegar => Some(s.sms.kavenegar.limits),
+        GatewayKind::Mshastra => Some(s.sms.mshastra.limits),
+    }
+}
+
+/// What the gateway that is used cannot do without.
+fn needed(s: &Settings) -> Vec<Rule> {
+    const TWILIO: &str = "must be set for sms.gateway = \"twilio\"";
+    const KAVENEGAR: &str = "must be set for sms.gateway = \"kavenegar\"";
+    const MSHASTRA: &str = "must be set for sms.gateway = \"mshastra\"";
+    let (twilio, kavenegar, mshastra) = (&s.sms.twilio, &s.sms.kavenegar, &s.sms.mshastra);
     match s.sms.gateway {
         GatewayKind::Console | GatewayKind::Simulated => Vec::new(),
         GatewayKind::Twilio => vec![
-            (!twilio.base_url.is_empty(), "sms.twilio.base_url", NEEDED),
-            (twilio.account_sid.is_some(), "sms.twilio.account_sid", NEEDED),
-            (twilio.auth_token.is_some(), "sms.twilio.auth_token", NEEDED),
-            (sender, "sms.twilio.from", NEEDED),
+            (!twilio.base_url.is_empty(), "sms.twilio.base_url", TWILIO),
+            (twilio.account_sid.is_some(), "sms.twilio.account_sid", TWILIO),
+            (twilio.auth_token.is_some(), "sms.twilio.auth_token", TWILIO),
+            (twilio.from.is_some() || twilio.messaging_service_sid.is_some(), "sms.twilio.from", TWILIO),
+        ],
+        // Neither a line nor a template: the account's own line sends our text.
+        GatewayKind::Kavenegar => vec![
+            (!kavenegar.base_url.is_empty(), "sms.kavenegar.base_url", KAVENEGAR),
+            (kavenegar.api_key.is_some(), "sms.kavenegar.api_key", KAVENEGAR),
+        ],
+        GatewayKind::Mshastra => vec![
+            (!mshastra.base_url.is_empty(), "sms.mshastra.base_url", MSHASTRA),
+            (mshastra.user.is_some(), "sms.mshastra.user", MSHASTRA),
+            (mshastra.password.is_some(), "sms.mshastra.password", MSHASTRA),
+            (mshastra.sender.is_some(), "sms.mshastra.sender", MSHASTRA),
         ],
     }
 }

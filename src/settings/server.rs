@@ -189,3 +189,16 @@ pub(super) fn is_host(text: &str) -> bool {
 fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
+
+/// Two capital letters: ISO 3166-1 alpha-2.
+pub(super) fn is_region(text: &str) -> bool {
+    text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// `/api/auth`: plain segments, no final slash, nothing that a router would take for a pattern.
+pub(super) fn is_path(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let segments = text.strip_prefix('/').map(|rest| rest.split('/'));
+    text.len() <= 100
+        && segments.is_some_and(|mut all| all.all(|segment| !segment.is_empty() && segment.bytes().all(plain)))
+}

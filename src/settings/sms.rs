@@ -18,6 +18,10 @@ pub enum GatewayKind {
     Simulated,
     /// Twilio Programmable Messaging.
     Twilio,
+    /// Kavenegar, by text or template.
+    Kavenegar,
+    /// mShastra.
+    Mshastra,
 }
 
 impl GatewayKind {
@@ -26,7 +30,7 @@ impl GatewayKind {
     pub fn is_real(self) -> bool {
         match self {
             Self::Console | Self::Simulated => false,
-            Self::Twilio => true,
+            Self::Twilio | Self::Kavenegar | Self::Mshastra => true,
         }
     }
 }
@@ -66,6 +70,12 @@ pub struct Sms {
     pub phone_changed: BTreeMap<String, String>,
     /// `[sms.twilio]`.
     pub twilio: Twilio,
+    /// `[sms.kavenegar]`.
+    pub kavenegar: Kavenegar,
+    /// `[sms.mshastra]`.
+    pub mshastra: Mshastra,
+    /// `[sms.console]`: print a second line in the words of `signup_login`'s original.
+    pub console_test_mode: bool,
     /// `[sms.simulated]`.
     pub simulated: Simulated,
 }
@@ -87,6 +97,43 @@ pub struct Twilio {
     pub messaging_service_sid: Option<String>,
     /// Test credentials are used.
     pub test_mode: bool,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
+/// `[sms.kavenegar]`.
+#[derive(Debug, Clone)]
+pub struct Kavenegar {
+    /// Where the API is, without final slash.
+    pub base_url: String,
+    /// The account's key.
+    pub api_key: Option<SecretString>,
+    /// Line that sends texts.
+    pub sender: Option<String>,
+    /// Template that codes are sent by.
+    pub template: Option<String>,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
+/// `[sms.mshastra]`.
+#[derive(Debug, Clone)]
+pub struct Mshastra {
+    /// Where the API is, without final slash.
+    pub base_url: String,
+    /// The profile's user.
+    pub user: Option<String>,
+    /// The profile's password.
+    pub password: Option<SecretString>,
+    /// Approved sender.
+    pub sender: Option<String>,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
+/// What every gateway over HTTP is limited by.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpLimits {
     /// Time for one try.
     pub timeout: Duration,
     /// Time to connect.
@@ -106,13 +153,30 @@ pub struct Simulated {
     pub latency: Duration,
 }
 
+/// The four limits of one gateway's table: keys are known when compiling, so that they can be listed.
+macro_rules! http_limits {
+    ($reader:ident, $gateway:literal) => {
+        HttpLimits {
+            timeout: $reader.millis(concat!("sms.", $gateway, ".timeout_ms"), 100..=60_000),
+            connect_timeout: $reader.millis(concat!("sms.", $gateway, ".connect_timeout_ms"), 100..=60_000),
+            response_bytes_max: $reader.number(concat!("sms.", $gateway, ".response_bytes_max"), 1_024..=1_048_576),
+            connections_idle_max: $reader.number(concat!("sms.", $gateway, ".connections_idle_max"), 0..=1_024),
+        }
+    };
+}
+
 impl Sms {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         Self {
             gateway: r.choice(
                 "sms.gateway",
                 ("console", GatewayKind::Console),
-                &[("simulated", GatewayKind::Simulated), ("twilio", GatewayKind::Twilio)],
+                &[
+                    ("simulated", GatewayKind::Simulated),
+                    ("twilio", GatewayKind::Twilio),
+                    ("kavenegar", GatewayKind::Kavenegar),
+                    ("mshastra", GatewayKind::Mshastra),
+                ],
             ),
             app_name: r.text("sms.app_name"),
             default_locale: r.text("sms.default_locale"),
@@ -129,6 +193,9 @@ impl Sms {
             templates: r.open_table("sms.templates"),
             phone_changed: r.open_table("sms.phone_changed"),
             twilio: Twilio::read(r),
+            kavenegar: Kavenegar::read(r),
+            mshastra: Mshastra::read(r),
+            console_test_mode: r.flag("sms.console.test_mode"),
             simulated: Simulated {
                 failure_rate: r.fraction("sms.simulated.failure_rate", 0.0..=1.0),
                 latency: r.millis("sms.simulated.latency_ms", 0..=60_000),
@@ -139,9 +206,11 @@ impl Sms {
 
 impl Twilio {
     fn read(r: &mut Reader<'_>) -> Self {
-        // The SIDs stand in URLs and headers, where no separator may be smuggled in.
-        let sid = |text: &str| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let letters = "letters and digits only, at most 64";
+        // The SIDs stand in URLs and headers, where no separator may be smuggled in. Placeholders have hyphens, and may
+        // stay where they are as long as Twilio is not the gateway.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let sid = |text: &str| text.len() <= 64 && text.bytes().all(plain);
+        let letters = "letters, digits and hyphens only, at most 64";
         Self {
             base_url: r.checked("sms.twilio.base_url", BASE_URL, is_base_url).unwrap_or_default(),
             account_sid: r.checked("sms.twilio.account_sid", letters, sid),
@@ -150,10 +219,31 @@ impl Twilio {
             from: r.optional("sms.twilio.from"),
             messaging_service_sid: r.checked("sms.twilio.messaging_service_sid", letters, sid),
             test_mode: r.flag("sms.twilio.test_mode"),
-            timeout: r.millis("sms.twilio.timeout_ms", 100..=60_000),
-            connect_timeout: r.millis("sms.twilio.connect_timeout_ms", 100..=60_000),
-            response_bytes_max: r.number("sms.twilio.response_bytes_max", 1_024..=1_048_576),
-            connections_idle_max: r.number("sms.twilio.connections_idle_max", 0..=1_024),
+            limits: http_limits!(r, "twilio"),
+        }
+    }
+}
+
+impl Kavenegar {
+    fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            base_url: r.checked("sms.kavenegar.base_url", BASE_URL, is_base_url).unwrap_or_default(),
+            api_key: r.secret("sms.kavenegar.api_key"),
+            sender: r.optional("sms.kavenegar.sender"),
+            template: r.optional("sms.kavenegar.template"),
+            limits: http_limits!(r, "kavenegar"),
+        }
+    }
+}
+
+impl Mshastra {
+    fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            base_url: r.checked("sms.mshastra.base_url", BASE_URL, is_base_url).unwrap_or_default(),
+            user: r.optional("sms.mshastra.user"),
+            password: r.secret("sms.mshastra.password"),
+            sender: r.optional("sms.mshastra.sender"),
+            limits: http_limits!(r, "mshastra"),
         }
     }
 }

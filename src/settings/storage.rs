@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::reader::Reader;
+use super::{reader::Reader, server::is_region};
 
 /// What an acknowledged change survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,9 +106,8 @@ pub struct Phone {
 
 impl Phone {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
-        let region = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
         Self {
-            default_region: r.checked("phone.default_region", "two capital letters, as in \"IR\"", region),
+            default_region: r.checked("phone.default_region", "two capital letters, as in \"IR\"", is_region),
             validation: r.choice("phone.validation", ("syntax", Validation::Syntax), &[("valid", Validation::Valid)]),
             actors_max: r.number("phone.actors_max", 100..=10_000_000),
             actors_hard_max: r.number("phone.actors_hard_max", 100..=10_000_000),

@@ -17,6 +17,7 @@ use super::{Accepted, Gateway, SendClass, SendError, Sms};
 #[derive(Clone)]
 pub struct Console {
     writer: Arc<Mutex<dyn Write + Send>>,
+    test_mode: bool,
 }
 
 impl Console {
@@ -27,7 +28,14 @@ impl Console {
 
     /// Prints to `writer`: one `write_all` and one `flush` per message, under one lock.
     pub fn to_writer(writer: impl Write + Send + 'static) -> Self {
-        Self { writer: Arc::new(Mutex::new(writer)) }
+        Self { writer: Arc::new(Mutex::new(writer)), test_mode: false }
+    }
+
+    /// Whether a code gets a second line, `TEST MODE: OTP 123456 would be sent to +989123456789`, which clients of one
+    /// dialect's original look for.
+    #[must_use]
+    pub fn test_mode(self, test_mode: bool) -> Self {
+        Self { test_mode, ..self }
     }
 }
 
@@ -48,7 +56,10 @@ impl Gateway for Console {
     }
 
     async fn send(&self, sms: &Sms) -> Result<Accepted, SendError> {
-        let line = line(sms);
+        let mut line = line(sms);
+        if let (true, Some(code)) = (self.test_mode, &sms.code) {
+            line.push_str(&format!("TEST MODE: OTP {} would be sent to {}\n", code.reveal(), sms.to.to_e164()));
+        }
         let writer = Arc::clone(&self.writer);
         // A reader that does not keep up blocks the write: that must not hold a runtime thread.
         let written = tokio::task::spawn_blocking(move || print(&writer, &line)).await;
@@ -119,7 +130,7 @@ mod tests {
     }
 
     fn sms(text: &str) -> Sms {
-        Sms { to: PhoneNumber::from_e164("+989123456789").unwrap(), text: text.to_owned(), valid_s: 120 }
+        Sms { to: PhoneNumber::from_e164("+989123456789").unwrap(), text: text.to_owned(), code: None, valid_s: 120 }
     }
 
     #[test]

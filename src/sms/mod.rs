@@ -4,6 +4,9 @@
 //! number's actor as a command by `service`.
 
 pub mod console;
+pub mod kavenegar;
+pub mod mshastra;
+pub mod outbound;
 pub mod segments;
 pub mod sender;
 pub mod simulated;
@@ -14,7 +17,7 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::record::PhoneNumber;
+use crate::record::{Code, PhoneNumber};
 
 /// One message, ready to go out. `Debug` hides number and text.
 pub struct Sms {
@@ -22,6 +25,8 @@ pub struct Sms {
     pub to: PhoneNumber,
     /// The whole text, code included.
     pub text: String,
+    /// The code alone, for providers that write the text themselves from a template of theirs; a notice has none.
+    pub code: Option<Code>,
     /// How long the message is of use, in seconds: the provider may drop it later.
     pub valid_s: u32,
 }
@@ -164,7 +169,7 @@ impl SettingError {
 /// A way to send SMS. `Debug` shows nothing secret.
 #[async_trait]
 pub trait Gateway: fmt::Debug + Send + Sync + 'static {
-    /// The name in configuration, metrics and answers: `console`, `simulated`, `twilio`.
+    /// The name in configuration, metrics and answers, one of `metrics::SMS_ROUTES`.
     fn name(&self) -> &'static str;
 
     /// True if messages leave this machine: start-up refuses development switches beside such a gateway.
@@ -222,11 +227,12 @@ mod tests {
         }
     }
 
-    /// security 118: a message never shows its number or text.
+    /// security 118: a message never shows its number, text or code.
     #[test]
     fn debug_of_a_message_hides_number_and_text() {
         let to = PhoneNumber::from_e164("+989123456789").unwrap();
-        let shown = format!("{:?}", Sms { to, text: "123456 is your code".to_owned(), valid_s: 120 });
+        let sms = Sms { to, text: "123456 is your code".to_owned(), code: Code::from_digits("123456"), valid_s: 120 };
+        let shown = format!("{sms:?}");
         assert!(!shown.contains("123456") && !shown.contains("9123456789"), "{shown}");
     }
 }

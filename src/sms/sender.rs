@@ -284,7 +284,12 @@ mod tests {
     }
 
     fn sms() -> Sms {
-        Sms { to: PhoneNumber::from_e164("+989123456789").unwrap(), text: "482913".to_owned(), valid_s: 120 }
+        Sms {
+            to: PhoneNumber::from_e164("+989123456789").unwrap(),
+            text: "482913".to_owned(),
+            code: None,
+            valid_s: 120,
+        }
     }
 
     fn failure(class: SendClass, retry_after_ms: Option<u64>) -> Step {

@@ -7,6 +7,7 @@
 //! * `wire_idempotency` — retries with the same key
 //! * `wire_input`, `wire_numbers` — what a body, a code and a number may look like
 //! * `wire_dev` — codes in answers, for development alone
+//! * `dialect_table` — rows of a contract: a call and its exact answer; `dialect_*` — the tables, one file per dialect
 //! * `concurrency` — many at once on one number
 //! * `ip_limits` — the first and cheapest limit
 //! * `harness_tokens`, `spawned` — verbs of people with tokens; the binary as a process of its own
@@ -30,6 +31,17 @@ mod answer_rules;
 mod audit_log;
 mod concurrency;
 mod counting;
+mod dialect_auth_otp;
+mod dialect_phone_password;
+mod dialect_phone_password_blocks;
+mod dialect_phone_password_tokens;
+mod dialect_signup_login;
+mod dialect_signup_login_input;
+mod dialect_table;
+mod dialect_typed_verification;
+mod dialect_usr_otp;
+mod dialect_usr_otp_tokens;
+mod dialects_together;
 mod documented;
 mod hang_up;
 mod harness;

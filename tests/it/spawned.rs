@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `otpd serve`. Ended when dropped.
 pub(crate) struct Spawned {
-    _child: Child,
+    child: Child,
     _data: tempfile::TempDir,
     pub(crate) client: reqwest::Client,
     address: String,
@@ -65,6 +65,11 @@ impl Lines {
 impl Spawned {
     /// Starts the binary with JSON logs at trace and codes of ten digits, which nothing else in a log looks like.
     pub(crate) async fn start(data: tempfile::TempDir) -> Self {
+        Self::start_with(data, &[]).await
+    }
+
+    /// The same with some settings changed, by their names in the environment.
+    pub(crate) async fn start_with(data: tempfile::TempDir, changes: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_otpd"));
         command.env_clear().args(["serve"]).kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("OTPD__STORE__PATH", data.path());
@@ -81,6 +86,7 @@ impl Spawned {
         ] {
             command.env(format!("OTPD__{name}"), value);
         }
+        command.envs(changes.iter().map(|(name, value)| (format!("OTPD__{name}"), value)));
         let mut child = command.spawn().unwrap();
         let output = Lines::follow(child.stdout.take().unwrap());
         let log = Lines::follow(child.stderr.take().unwrap());
@@ -91,7 +97,12 @@ impl Spawned {
         };
         let (address, ops_address) = log.find(ready).await;
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { _child: child, _data: data, client, address, ops_address, output, log }
+        Self { child, _data: data, client, address, ops_address, output, log }
+    }
+
+    /// Its process id.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -17,6 +17,8 @@ pub const RECEIPT: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6InJlY2VpcHQrand0In0.e30.c
 pub const ACCESS_TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl";
 /// Her refresh token.
 pub const REFRESH_TOKEN: &str = "rt_3kVq0mFh2bXcP9yLw8TzRg";
+/// What lets her register with a password, where that is done.
+pub const REGISTRATION_TOKEN: &str = "fef8702768384d1d88a2e1454e6c749c";
 /// Her session.
 pub const SID: &str = "0b6e2c5d9f48317aa1d3f7e6c4b28590";
 /// Of a request.

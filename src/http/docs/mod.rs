@@ -5,8 +5,8 @@
 //! and held to the running server by the tests: `tests/it/openapi.rs` compares routes and fields and sends every example,
 //! and every answer that any test of `tests/it` reads is checked against it (`tests/it/documented.rs`).
 //!
-//! **A dialect adds its part** with a module like `oauth` (a function from nothing to `Api`: calls, bodies, credentials)
-//! and one line in `APIS`. Names of schemas, security schemes and operations are shared by all, so it puts its own name
+//! **A dialect brings its part along** in its `Spec` (a function from nothing to `Api`: calls, bodies, credentials).
+//! Names of schemas, security schemes and operations are shared by all, so it puts its own name
 //! before them. Its errors are answers like others, `Operation::answers` with its own schema. The tests then ask for the
 //! state that each of its example requests speaks of (`prepare` in `tests/it/openapi_examples.rs`).
 
@@ -23,7 +23,9 @@ use std::sync::LazyLock;
 use axum::Router;
 use serde_json::{Map, Value, json};
 
-use operation::Operation;
+pub(in crate::http) use operation::{Callers, Content, Operation};
+
+use super::dialect;
 
 /// Where the document is served.
 pub const DOCUMENT_PATH: &str = "/api/openapi.json";
@@ -55,8 +57,13 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 
 /// The document; the same for every server of this version.
 pub fn document() -> &'static Value {
-    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| assemble(APIS.iter().map(|api| api())));
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| assemble(apis()));
     &DOCUMENT
+}
+
+fn apis() -> impl Iterator<Item = Api> {
+    let dialects = dialect::ALL.iter().map(|spec| (spec.docs)());
+    APIS.iter().map(|api| api()).chain(dialects)
 }
 
 fn assemble(apis: impl Iterator<Item = Api>) -> Value {
@@ -103,7 +110,7 @@ mod tests {
     /// What two APIs called the same would silently replace one another.
     #[test]
     fn apis_share_no_names() {
-        let apis: Vec<Api> = APIS.iter().map(|api| api()).collect();
+        let apis: Vec<Api> = apis().collect();
         let common = || shared::schemas().into_iter().chain(shared::security_schemes()).map(|(name, _)| name);
         let own = apis.iter().flat_map(|api| api.schemas.iter().chain(&api.security_schemes)).map(|(name, _)| *name);
         let calls = apis.iter().flat_map(|api| &api.operations);

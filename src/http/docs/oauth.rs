@@ -29,12 +29,13 @@ pub(super) fn tokens() -> Api {
 /// OAuth's errors, which every call here answers; `own` are the more that this one has of status 400.
 fn refuses(operation: Operation, own: &[&str]) -> Operation {
     let bad_request = [&["invalid_request"], own].concat();
-    let errors: [(u16, &[&str], &[&str]); 5] = [
+    let errors: [(u16, &[&str], &[&str]); 6] = [
         (400, &bad_request, &[]),
         (401, &["invalid_client"], &["WWW-Authenticate"]),
         (429, &["slow_down"], &["Retry-After"]),
         (500, &["server_error"], &[]),
         (503, &["temporarily_unavailable"], &["Retry-After"]),
+        (504, &["temporarily_unavailable"], &[]),
     ];
     errors.into_iter().fold(operation, |operation, (status, errors, headers)| {
         let example = |content: Content, error: &&str| {

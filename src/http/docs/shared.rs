@@ -156,6 +156,7 @@ pub(super) fn headers() -> Value {
         "Idempotency-Replayed": text(false, "`true` if this is the answer of an earlier try with this key", "true"),
         "Cache-Control": text(true, "Tokens are never cached", "no-store"),
         "WWW-Authenticate": text(true, "Which credential is expected", "Bearer realm=\"otpd\""),
+        "Set-Cookie": text(true, "The access token for browsers, or nothing in its place", "HTTP_ACCESS=\"\"; Max-Age=0; Path=/"),
     })
 }
 

@@ -54,5 +54,5 @@ fn admit(v1: &V1, call: &Call<NumberBody>) -> Result<PhoneNumber, Refused> {
         v1.service.turned_away(&v1.dialect, "scope", origin.address, &origin.request_id);
         return Err(ProblemCode::Scope.into());
     }
-    Ok(input::phone(v1, &call.body.to, call.body.region.as_deref())?)
+    input::phone(v1, &call.body.to, call.body.region.as_deref())
 }

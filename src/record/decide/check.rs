@@ -37,6 +37,7 @@ pub(super) fn check(rules: Rules<'_>, after: &mut Record, check: Check<'_>, now:
 
 /// Everything that can be said without a comparison. Nothing is spent here.
 fn judge(rules: Rules<'_>, record: &Record, check: &Check<'_>, now: UnixMillis) -> Result<u64, Refusal> {
+    // First of all: who is blocked is told so, whatever has become of the code.
     if rules.policy.block.is_some() {
         record.blocks.may_answer(Asked::Code, check.address)?;
     }
@@ -119,6 +120,7 @@ fn compare(rules: Rules<'_>, after: &mut Record, check: &Check<'_>, nonce: u64, 
     let redeemed = bound_to.is_some() || !matches!(check.on_match, OnMatch::Approve);
     challenge.stage = Stage::Approved { at: now, redeemed };
     let door = challenge.door;
+    let verified_after_ms = Some(now.since(challenge.created_at));
     after.guesses.clear();
     if !by_number {
         // Only who was sent it could know the id: what strangers did wrong with the password is hers to forget.
@@ -129,7 +131,7 @@ fn compare(rules: Rules<'_>, after: &mut Record, check: &Check<'_>, nonce: u64, 
     }
     after.sends.succeeded();
     if let Some(session) = bound_to {
-        return claim(rules, after, session, nonce, now);
+        return Step { verified_after_ms, ..claim(rules, after, session, nonce, now) };
     }
     let outcome = match check.on_match {
         OnMatch::Approve => approved(rules, after, nonce, now),
@@ -139,7 +141,7 @@ fn compare(rules: Rules<'_>, after: &mut Record, check: &Check<'_>, nonce: u64, 
             give(after, grant)
         }
     };
-    Step::changed(outcome)
+    Step { verified_after_ms, ..Step::changed(outcome) }
 }
 
 fn approved(rules: Rules<'_>, after: &Record, nonce: u64, now: UnixMillis) -> Outcome {

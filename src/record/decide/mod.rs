@@ -20,7 +20,7 @@ use super::{
     policy::Policy,
     seal::Keyring,
     state::{Claim, Record},
-    time::UnixMillis,
+    time::{Millis, UnixMillis},
 };
 
 /// What a decision goes by.
@@ -39,15 +39,17 @@ struct Step {
     changed: bool,
     draft: Option<Draft>,
     replayed: bool,
+    /// How old the challenge was whose code was right.
+    verified_after_ms: Option<Millis>,
 }
 
 impl Step {
     fn changed(outcome: Outcome) -> Self {
-        Self { outcome, changed: true, draft: None, replayed: false }
+        Self { changed: true, ..Self::unchanged(outcome) }
     }
 
     fn unchanged(outcome: Outcome) -> Self {
-        Self { outcome, changed: false, draft: None, replayed: false }
+        Self { outcome, changed: false, draft: None, replayed: false, verified_after_ms: None }
     }
 
     fn refused(refusal: Refusal) -> Self {
@@ -55,7 +57,7 @@ impl Step {
     }
 
     fn sending(outcome: Outcome, draft: Draft) -> Self {
-        Self { outcome, changed: true, draft: Some(draft), replayed: false }
+        Self { changed: true, draft: Some(draft), ..Self::unchanged(outcome) }
     }
 }
 
@@ -83,7 +85,8 @@ pub fn decide(rules: Rules<'_>, record: &Record, request: &Request, now: UnixMil
         after
     });
     let lapsed = if next.is_some() { lapsed } else { 0 };
-    let decision = Decision { next, outcome: step.outcome, draft: step.draft, replayed: step.replayed, lapsed, quota };
+    let Step { outcome, draft, replayed, verified_after_ms, .. } = step;
+    let decision = Decision { next, outcome, draft, replayed, lapsed, verified_after_ms, quota };
     debug_assert_eq!(invariants::check_step(rules.policy, record, request, &decision, now), Ok(()));
     decision
 }
@@ -164,7 +167,7 @@ fn recall(
     {
         view.metadata.clone_from(&challenge.metadata);
     }
-    Some(Step { outcome, changed: false, draft: None, replayed: true })
+    Some(Step { replayed: true, ..Step::unchanged(outcome) })
 }
 
 /// Keeps the outcome of a change for a day. Refusals are not kept: a retry after one is judged anew.

@@ -2,12 +2,19 @@
 //!
 //! Never quotes a value in an error: any of them could be the secret pasted into the wrong line.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::fmt;
 
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{record::PhoneNumber, sms::SettingError};
+use super::NAME;
+use crate::{
+    record::PhoneNumber,
+    sms::{
+        SettingError,
+        outbound::{self, HttpLimits},
+    },
+};
 
 /// Settings of the Twilio gateway. `Debug` shows no account and no token.
 #[derive(Clone)]
@@ -28,16 +35,8 @@ pub struct TwilioSettings {
     pub messaging_service_sid: Option<String>,
     /// True if the account's test credentials are used: allows the magic senders +1500555000x.
     pub test_mode: bool,
-    /// Longest time of one try, connecting and reading included, in milliseconds, 1 to 60,000. Default
-    /// 8,000: Twilio answers within a second, and a person waits.
-    pub timeout_ms: u64,
-    /// Longest time to connect, in milliseconds. Less than `timeout_ms`, because only a failure to
-    /// connect is known to have sent nothing. Default 3,000, one lost SYN and its repeat.
-    pub connect_timeout_ms: u64,
-    /// Longest answer that is read, in bytes, 1,024 and up. Default 64 KiB; real answers have about 1 KiB.
-    pub response_bytes_max: usize,
-    /// Most idle connections kept. Default 64: a burst beyond it connects anew.
-    pub connections_idle_max: usize,
+    /// Time and size.
+    pub limits: HttpLimits,
 }
 
 impl Default for TwilioSettings {
@@ -50,10 +49,7 @@ impl Default for TwilioSettings {
             from: None,
             messaging_service_sid: None,
             test_mode: false,
-            timeout_ms: 8_000,
-            connect_timeout_ms: 3_000,
-            response_bytes_max: 64 * 1024,
-            connections_idle_max: 64,
+            limits: HttpLimits::default(),
         }
     }
 }
@@ -62,10 +58,7 @@ impl fmt::Debug for TwilioSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TwilioSettings")
             .field("test_mode", &self.test_mode)
-            .field("timeout_ms", &self.timeout_ms)
-            .field("connect_timeout_ms", &self.connect_timeout_ms)
-            .field("response_bytes_max", &self.response_bytes_max)
-            .field("connections_idle_max", &self.connections_idle_max)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
@@ -76,10 +69,7 @@ pub(super) struct Checked {
     pub(super) user: String,
     pub(super) password: SecretString,
     pub(super) sender: Sender,
-    pub(super) timeout: Duration,
-    pub(super) connect_timeout: Duration,
-    pub(super) response_bytes_max: usize,
-    pub(super) connections_idle_max: usize,
+    pub(super) limits: HttpLimits,
 }
 
 /// Who a message comes from.
@@ -92,10 +82,6 @@ pub(super) enum Sender {
 const REAL_HOST: &str = "api.twilio.com";
 /// Numbers of this start are Twilio's magic ones, good with test credentials only.
 const MAGIC_START: &str = "+1500555000";
-/// Longest `timeout_ms`.
-const TIMEOUT_MS_MAX: u64 = 60_000;
-/// Least `response_bytes_max`: room for a real answer.
-const RESPONSE_BYTES_MIN: usize = 1_024;
 
 /// security 109: every value is of its form before it can reach a header or a form field.
 pub(super) fn check(settings: TwilioSettings) -> Result<Checked, SettingError> {
@@ -109,66 +95,17 @@ pub(super) fn check(settings: TwilioSettings) -> Result<Checked, SettingError> {
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(SettingError::new("twilio.auth_token", "must be visible ASCII without spaces, and not empty"));
     }
-    check_limits(&settings)?;
-    let base = base_url(&settings.base_url)?;
+    settings.limits.check(NAME)?;
+    let base = outbound::base_url(NAME, &settings.base_url)?;
     let real = base.host_str() == Some(REAL_HOST) && !settings.test_mode;
     let sender = sender(settings.from, settings.messaging_service_sid, real)?;
     Ok(Checked {
-        messages: messages_url(base, &settings.account_sid)?,
+        messages: outbound::under(NAME, &base, ["2010-04-01", "Accounts", &settings.account_sid, "Messages.json"])?,
         user: settings.api_key_sid.unwrap_or(settings.account_sid),
         password: settings.auth_token,
         sender,
-        timeout: Duration::from_millis(settings.timeout_ms),
-        connect_timeout: Duration::from_millis(settings.connect_timeout_ms),
-        response_bytes_max: settings.response_bytes_max,
-        connections_idle_max: settings.connections_idle_max,
+        limits: settings.limits,
     })
-}
-
-fn check_limits(settings: &TwilioSettings) -> Result<(), SettingError> {
-    if !(1..=TIMEOUT_MS_MAX).contains(&settings.timeout_ms) {
-        return Err(SettingError::new("twilio.timeout_ms", "must be 1 to 60000"));
-    }
-    if !(1..settings.timeout_ms).contains(&settings.connect_timeout_ms) {
-        return Err(SettingError::new("twilio.connect_timeout_ms", "must be at least 1 and less than timeout_ms"));
-    }
-    if settings.response_bytes_max < RESPONSE_BYTES_MIN {
-        return Err(SettingError::new("twilio.response_bytes_max", "must be at least 1024"));
-    }
-    Ok(())
-}
-
-fn base_url(text: &str) -> Result<Url, SettingError> {
-    let refuse = |reason| SettingError::new("twilio.base_url", reason);
-    // The parser drops line feeds and tabs silently, so they are looked for in the text.
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(refuse("must be visible ASCII without spaces"));
-    }
-    let url = Url::parse(text).map_err(|_| refuse("must be an absolute URL"))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse("must not hold credentials"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(refuse("must not have a query or a fragment"));
-    }
-    match (url.scheme(), url.host_str()) {
-        ("https", Some(_)) => Ok(url),
-        ("http", Some(host)) if is_loopback(host) => Ok(url),
-        _ => Err(refuse("must be https, or http to a loopback address")),
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-fn messages_url(mut base: Url, account_sid: &str) -> Result<Url, SettingError> {
-    base.path_segments_mut()
-        .map_err(|()| SettingError::new("twilio.base_url", "must be able to hold a path"))?
-        .pop_if_empty()
-        .extend(["2010-04-01", "Accounts", account_sid, "Messages.json"]);
-    Ok(base)
 }
 
 fn sender(from: Option<String>, service: Option<String>, real: bool) -> Result<Sender, SettingError> {
@@ -245,30 +182,7 @@ mod tests {
         let path = format!("2010-04-01/Accounts/AC{HEX}/Messages.json");
         assert_eq!(taken(|_| {}).messages.as_str(), format!("https://api.twilio.com/{path}"));
         assert_eq!(url("http://127.0.0.1:4010"), format!("http://127.0.0.1:4010/{path}"));
-        assert_eq!(url("http://[::1]:4010/"), format!("http://[::1]:4010/{path}"));
-        assert_eq!(url("https://relay.example/twilio/"), format!("https://relay.example/twilio/{path}"));
-    }
-
-    /// security 107: no plain HTTP beyond this machine, no credentials or tricks in the URL.
-    #[test]
-    fn base_urls_that_are_refused() {
-        for base in [
-            "",
-            "api.twilio.com",
-            "http://api.twilio.com",
-            "http://169.254.169.254",
-            "http://localhost.evil.example",
-            "ftp://api.twilio.com",
-            "file:///etc/passwd",
-            "https://user:secret@api.twilio.com",
-            "https://api.twilio.com?x=1",
-            "https://api.twilio.com#x",
-            "https://api.twilio.com\r\nX-Evil: 1",
-            "https://api.twi\nlio.com",
-            "https://api.twilio.com ",
-        ] {
-            assert_eq!(refused(|settings| settings.base_url = base.to_owned()), "twilio.base_url", "{base:?}");
-        }
+        assert_eq!(refused(|settings| settings.base_url = "http://api.twilio.com".to_owned()), "twilio.base_url");
     }
 
     /// security 109: line breaks and control characters in each value stop the start.
@@ -302,9 +216,9 @@ mod tests {
         }
         assert_eq!(refused(|settings| settings.from = None), "twilio.from");
         assert_eq!(refused(|settings| settings.messaging_service_sid = Some(format!("MG{HEX}"))), "twilio.from");
-        assert_eq!(refused(|settings| settings.timeout_ms = 0), "twilio.timeout_ms");
-        assert_eq!(refused(|settings| settings.connect_timeout_ms = 8_000), "twilio.connect_timeout_ms");
-        assert_eq!(refused(|settings| settings.response_bytes_max = 1_023), "twilio.response_bytes_max");
+        assert_eq!(refused(|settings| settings.limits.timeout_ms = 0), "twilio.timeout_ms");
+        assert_eq!(refused(|settings| settings.limits.connect_timeout_ms = 0), "twilio.connect_timeout_ms");
+        assert_eq!(refused(|settings| settings.limits.response_bytes_max = 1_023), "twilio.response_bytes_max");
     }
 
     #[test]

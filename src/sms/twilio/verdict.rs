@@ -6,7 +6,10 @@
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use crate::sms::{Accepted, SendClass, SendError};
+use crate::sms::{
+    Accepted, SendClass, SendError,
+    outbound::{by_status, is_id},
+};
 
 /// The members that matter of a message or of an error; whatever else stands there is ignored.
 #[derive(Deserialize)]
@@ -27,9 +30,6 @@ enum Status {
     Message(String),
     Http(u16),
 }
-
-/// Longest id taken as one; real ones have 34 letters.
-const SID_LEN_MAX: usize = 64;
 
 /// Judges an answer. `body` is `None` if it could not be read to its end within the limits.
 pub(super) fn judge(status: StatusCode, body: Option<&[u8]>) -> Result<Accepted, SendError> {
@@ -61,13 +61,9 @@ fn taken(answer: Option<Answer>) -> Result<Accepted, SendError> {
         return Err(SendError::new(SendClass::ProviderDown, "twilio message failed"));
     }
     match answer.sid {
-        Some(sid) if is_sid(&sid) => Ok(Accepted { provider_id: Some(sid) }),
+        Some(sid) if is_id(&sid) => Ok(Accepted { provider_id: Some(sid) }),
         Some(_) | None => Err(SendError::new(SendClass::UnknownOutcome, "twilio success without sid")),
     }
-}
-
-fn is_sid(sid: &str) -> bool {
-    (1..=SID_LEN_MAX).contains(&sid.len()) && sid.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn refusal(code: u32, otherwise: SendClass) -> SendError {
@@ -97,21 +93,6 @@ fn by_code(code: u32) -> Option<SendClass> {
         _ => return None,
     };
     Some(class)
-}
-
-/// An answer without a known code. All but success and 1xx say that the message was not taken.
-fn by_status(status: u16) -> SendClass {
-    match status {
-        401 | 403 => SendClass::AuthFailed,
-        402 => SendClass::InsufficientCredit,
-        429 => SendClass::Throttled,
-        // The server did not get the whole request.
-        408 => SendClass::ProviderDown,
-        // A redirect is not followed, so the message stayed here.
-        300..=499 => SendClass::BadConfig,
-        500.. => SendClass::ProviderDown,
-        _ => SendClass::UnknownOutcome,
-    }
 }
 
 #[cfg(test)]

@@ -1,67 +1,35 @@
-//! The Twilio gateway and the sending policy against a provider that misbehaves, over real sockets.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
-
-#[path = "support/fake_twilio.rs"]
-mod fake_twilio;
+//! Twilio's own rows: its codes, magic numbers and validity over the wire, retries and certificates.
 
 use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use fake_twilio::{ACCOUNT_SID, AUTH_TOKEN, Behaviour, FakeTwilio, SENDER, SERVICE_SID};
-use otpd::{
-    entropy::OsEntropy,
-    record::PhoneNumber,
-    sms::{
-        Gateway, SendClass, Sms,
-        sender::{SendReport, Sender, SenderSettings},
-        twilio::{Twilio, TwilioSettings},
-    },
+use otpd::sms::{
+    Gateway as _, SendClass, Sms,
+    twilio::{Twilio, TwilioSettings},
 };
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 
-const TO: &str = "+989123456789";
-const TEXT: &str = "482913 is your Acme code.";
+use crate::{
+    fake_twilio::{ACCOUNT_SID, AUTH_TOKEN, Behaviour, FakeTwilio, SENDER, SERVICE_SID},
+    kit::{self, TO, assert_hidden, send, sms},
+};
 
-/// Short limits, so that a hang costs a test 400 ms.
-fn settings(base_url: String) -> TwilioSettings {
+/// Limits that no healthy answer meets.
+fn patient(base_url: String) -> TwilioSettings {
     TwilioSettings {
         base_url,
         account_sid: ACCOUNT_SID.to_owned(),
         auth_token: AUTH_TOKEN.into(),
         from: Some(SENDER.to_owned()),
-        timeout_ms: 400,
-        connect_timeout_ms: 300,
+        limits: kit::patient(),
         ..TwilioSettings::default()
     }
 }
 
-/// Limits that no healthy answer meets, for tests that do not hang.
-fn patient(base_url: String) -> TwilioSettings {
-    TwilioSettings { timeout_ms: 20_000, connect_timeout_ms: 10_000, ..settings(base_url) }
-}
-
-fn sms(to: &str) -> Sms {
-    Sms { to: PhoneNumber::from_e164(to).unwrap(), text: TEXT.to_owned(), valid_s: 120 }
-}
-
-fn sender(settings: TwilioSettings) -> Sender {
-    let policy = SenderSettings { retry_backoff_ms: 2, attempt_timeout_ms: 30_000, ..SenderSettings::default() };
-    Sender::new(Arc::new(Twilio::new(settings).unwrap()), policy, Arc::new(OsEntropy)).unwrap()
-}
-
-async fn send(sender: &Sender, to: &str) -> SendReport {
-    sender.send(sender.reserve().unwrap(), &sms(to)).await
-}
-
-/// security 118: no error, report or `Debug` shows credentials, the account, the number or the code.
-fn assert_no_secret(shown: &str) {
-    for secret in [AUTH_TOKEN, ACCOUNT_SID, "9123456789", "482913", "Basic "] {
-        assert!(!shown.contains(secret), "{secret} is in {shown}");
-    }
+fn sender(settings: TwilioSettings) -> otpd::sms::sender::Sender {
+    kit::sender(Arc::new(Twilio::new(settings).unwrap()))
 }
 
 #[tokio::test]
@@ -132,7 +100,7 @@ async fn every_behaviour_its_class_and_its_tries() {
         let before = fake.requests();
         fake.next(behaviour);
         let report = send(&sender, TO).await;
-        assert_no_secret(&format!("{report:?} {sender:?}"));
+        assert_hidden(&format!("{report:?} {sender:?}"), &[AUTH_TOKEN, ACCOUNT_SID, "Basic "]);
         assert_eq!(fake.requests() - before, usize::from(tries), "{behaviour:?}: requests on the wire");
         assert_eq!((report.route, report.tries), ("twilio", tries), "{behaviour:?}");
         let shown = report.result.as_ref().err().map(|error| (error.class, error.detail.as_str()));
@@ -162,29 +130,6 @@ async fn retry_after_is_waited_out() {
     assert!(begin.elapsed() >= Duration::from_secs(1));
 }
 
-/// security 44 and 107: silence at any point after the request was written is an unknown outcome, within
-/// the time limit and without a second message.
-#[tokio::test]
-async fn hangs_are_unknown_outcomes_and_never_repeated() {
-    let fake = FakeTwilio::start().await;
-    let sender = sender(settings(fake.base_url()));
-    let table = [
-        (Behaviour::HangBeforeHead, "twilio timeout"),
-        (Behaviour::AcceptThenHangMidBody, "twilio unreadable success"),
-        (Behaviour::Drip, "twilio unreadable success"),
-    ];
-    for (behaviour, detail) in table {
-        let before = fake.requests();
-        fake.next(behaviour);
-        let begin = Instant::now();
-        let report = send(&sender, TO).await;
-        let error = report.result.unwrap_err();
-        assert_eq!((error.class, error.detail.as_str()), (SendClass::UnknownOutcome, detail), "{behaviour:?}");
-        assert_eq!((report.tries, fake.requests() - before), (1, 1), "{behaviour:?}");
-        assert!(begin.elapsed() < Duration::from_secs(5), "the limit is 400 ms, a slow drip included");
-    }
-}
-
 /// security 107: an answer of one gibibyte is cut off at the limit.
 #[tokio::test]
 async fn a_huge_answer_is_not_read() {
@@ -195,17 +140,6 @@ async fn a_huge_answer_is_not_read() {
     assert_eq!(fake.requests(), 1);
     // 64 KiB are read; the rest of what left the fake lies in socket buffers.
     assert!(fake.streamed_bytes() < 64 * 1024 * 1024, "{} bytes", fake.streamed_bytes());
-}
-
-/// security 107: a redirect is not followed, so number, code and credentials stay with the pinned host.
-#[tokio::test]
-async fn a_redirect_is_not_followed() {
-    let (fake, elsewhere) = (FakeTwilio::start().await, FakeTwilio::start().await);
-    fake.next(Behaviour::Redirect(elsewhere.address()));
-    let report = send(&sender(patient(fake.base_url())), TO).await;
-    let error = report.result.unwrap_err();
-    assert_eq!((error.class, error.detail.as_str()), (SendClass::BadConfig, "twilio http 307"));
-    assert_eq!((fake.requests(), elsewhere.requests()), (1, 0));
 }
 
 /// Twilio's magic numbers, end to end.
@@ -251,29 +185,6 @@ async fn wrong_credentials_are_told_apart() {
     }
 }
 
-/// A port on which nobody listens, and that nobody else can take while the socket lives.
-fn closed_port() -> (TcpSocket, SocketAddr) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let address = socket.local_addr().unwrap();
-    (socket, address)
-}
-
-/// Nothing was sent if no connection came to be: certain, and tried once more.
-#[tokio::test]
-async fn a_refused_connection_and_a_name_without_address_are_certain() {
-    let (_held, address) = closed_port();
-    let closed = format!("http://{address}");
-    // RFC 6761: `.invalid` never resolves.
-    for base_url in [closed, "https://twilio.invalid".to_owned()] {
-        let report = send(&sender(patient(base_url)), TO).await;
-        assert_no_secret(&format!("{report:?}"));
-        let error = report.result.unwrap_err();
-        assert_eq!((error.class, report.tries), (SendClass::ProviderDown, 2), "{error}");
-        assert!(error.detail.starts_with("twilio connect: "), "{error}");
-    }
-}
-
 /// security 107: a certificate nobody vouches for ends the connection before anything is sent.
 #[tokio::test]
 async fn an_unknown_certificate_is_refused() {
@@ -299,45 +210,4 @@ async fn an_unknown_certificate_is_refused() {
     let error = report.result.unwrap_err();
     assert_eq!((error.class, report.tries), (SendClass::ProviderDown, 2), "{error}");
     server.await.unwrap();
-}
-
-/// Writes everything that is logged into one buffer.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// security 110 and 118: with every log of every crate switched on, the client shows no secret, whether the send is
-/// accepted, refused, hangs, is dropped, or finds nobody.
-#[tokio::test]
-async fn no_log_at_any_level_shows_a_secret() {
-    let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .init();
-    let fake = FakeTwilio::start().await;
-    for behaviour in [Behaviour::Accept, Behaviour::Refuse(400, 21211), Behaviour::HangBeforeHead, Behaviour::Drop] {
-        fake.next(behaviour);
-        let _ = send(&sender(settings(fake.base_url())), TO).await;
-    }
-    let (_held, address) = closed_port();
-    let _ = send(&sender(settings(format!("http://{address}"))), TO).await;
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("starting new connection"), "the client's log is really listened to:\n{log}");
-    assert_no_secret(&log);
-    use base64::Engine as _;
-    let credentials = base64::prelude::BASE64_STANDARD.encode(format!("{ACCOUNT_SID}:{AUTH_TOKEN}"));
-    assert!(!log.contains(&credentials));
 }

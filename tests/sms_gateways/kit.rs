@@ -1,0 +1,58 @@
+//! What the tests of all gateways share: a message, patience, the sending policy, a port where nobody listens.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use otpd::{
+    entropy::OsEntropy,
+    record::{Code, PhoneNumber},
+    sms::{
+        Gateway, Sms,
+        outbound::HttpLimits,
+        sender::{SendReport, Sender, SenderSettings},
+    },
+};
+use tokio::net::TcpSocket;
+
+pub(crate) const TO: &str = "+989123456789";
+pub(crate) const CODE: &str = "482913";
+pub(crate) const TEXT: &str = "482913 is your Acme code.";
+
+/// Short limits, so that a hang costs a test 400 ms.
+pub(crate) fn short() -> HttpLimits {
+    HttpLimits { timeout_ms: 400, connect_timeout_ms: 300, ..HttpLimits::default() }
+}
+
+/// Limits that no healthy answer meets, for tests that do not hang.
+pub(crate) fn patient() -> HttpLimits {
+    HttpLimits { timeout_ms: 20_000, connect_timeout_ms: 10_000, ..HttpLimits::default() }
+}
+
+/// A code's message.
+pub(crate) fn sms(to: &str) -> Sms {
+    let code = Code::from_digits(CODE);
+    Sms { to: PhoneNumber::from_e164(to).unwrap(), text: TEXT.to_owned(), code, valid_s: 120 }
+}
+
+pub(crate) fn sender(gateway: Arc<dyn Gateway>) -> Sender {
+    let policy = SenderSettings { retry_backoff_ms: 2, attempt_timeout_ms: 30_000, ..SenderSettings::default() };
+    Sender::new(gateway, policy, Arc::new(OsEntropy)).unwrap()
+}
+
+pub(crate) async fn send(sender: &Sender, to: &str) -> SendReport {
+    sender.send(sender.reserve().unwrap(), &sms(to)).await
+}
+
+/// A port on which nobody listens, and that nobody else can take while the socket lives.
+pub(crate) fn closed_port() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// security 110 and 118: number and code are shown nowhere, nor is any of these.
+pub(crate) fn assert_hidden(shown: &str, secrets: &[&str]) {
+    for secret in secrets.iter().copied().chain(["9123456789", CODE]) {
+        assert!(!shown.contains(secret), "{secret} is in {shown}");
+    }
+}

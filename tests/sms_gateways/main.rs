@@ -1,0 +1,18 @@
+//! The gateways over HTTP and the sending policy against providers that misbehave, over real sockets.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod configured;
+mod contract;
+#[path = "../support/fake_http.rs"]
+mod fake_http;
+#[path = "../support/fake_kavenegar.rs"]
+mod fake_kavenegar;
+#[path = "../support/fake_mshastra.rs"]
+mod fake_mshastra;
+#[path = "../support/fake_twilio.rs"]
+mod fake_twilio;
+mod kavenegar;
+mod kit;
+mod mshastra;
+mod subject;
+mod twilio;

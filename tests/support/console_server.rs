@@ -1,0 +1,66 @@
+//! The binary with its default configuration (console gateway), its standard output in a file. Only the ports, the data
+//! directory and the disk space asked for differ from the defaults.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+/// A running server. Killed (SIGKILL) when dropped.
+pub(crate) struct ConsoleServer {
+    child: Child,
+    output: PathBuf,
+    pub(crate) address: String,
+}
+
+impl ConsoleServer {
+    /// Starts over a directory, which may be one that an earlier server was killed over.
+    pub(crate) fn start(directory: &Path) -> Self {
+        let output = directory.join("output");
+        let file = OpenOptions::new().create(true).append(true).open(&output).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_otpd"));
+        command.env_clear().stdout(file).stderr(Stdio::piped());
+        command.env("OTPD__STORE__PATH", directory.join("data")).env("OTPD__STORE__FREE_MIB_MIN", "0");
+        command.env("OTPD__SERVER__LISTEN", "127.0.0.1:0").env("OTPD__OPS__LISTEN", "127.0.0.1:0");
+        // By default it has the port in it, and tokens are good for the server that they name.
+        command.env("OTPD__SERVER__PUBLIC_URL", "https://id.example").env("OTPD__LOG__FORMAT", "json");
+        let mut child = command.spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let ready = log.by_ref().map(Result::unwrap).find(|line| line.contains("otpd is ready"));
+        let event: serde_json::Value = serde_json::from_str(&ready.expect("it says that it is ready")).unwrap();
+        let address = event["listen"].as_str().unwrap().to_owned();
+        // Whoever does not read what is said would stop who says it.
+        std::thread::spawn(move || log.for_each(drop));
+        Self { child, output, address }
+    }
+
+    /// The file that its standard output goes to.
+    pub(crate) fn output(&self) -> &Path {
+        &self.output
+    }
+
+    /// The newest code that was sent to a number: its first four digits or more in a row.
+    pub(crate) fn code(&self, to: &str) -> String {
+        let prefix = format!("[console sms] to {to}: ");
+        let lines = fs::read_to_string(&self.output).unwrap();
+        let text = lines.lines().rev().find_map(|line| line.strip_prefix(&prefix)).expect("a message to the number");
+        let code = text.split(|c: char| !c.is_ascii_digit()).find(|part| part.len() >= 4);
+        code.expect("a code in the message").to_owned()
+    }
+}
+
+impl ConsoleServer {
+    /// SIGKILL; returns when it is gone.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for ConsoleServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
