@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `run` `plan` `weather` | the steps; what is asked; what happens to the nodes |
 //! | `world` `store` | nodes, clocks, and their connections to the store |
-//! | `ledger` `steps` `places` `seen` | what became durable, and the rules of every change |
+//! | `ledger` `steps` `locks` `places` `seen` | what became durable, and the rules of every change |
 //! | `person` `op` `judge` `learn` | what the outside knows, and the rules of every answer |
 //! | `lots` `trace` | chance; history |
 
@@ -27,6 +27,7 @@ mod simulation {
     pub(crate) mod judge;
     pub(crate) mod learn;
     pub(crate) mod ledger;
+    pub(crate) mod locks;
     pub(crate) mod lots;
     pub(crate) mod op;
     pub(crate) mod person;

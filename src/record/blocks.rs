@@ -63,21 +63,23 @@ impl Blocks {
         now: UnixMillis,
     ) -> Option<UnixMillis> {
         let count = self.count(asked, address).saturating_add(1);
-        self.forgive(asked, address);
+        // One that was found late is entered at its own time, which may be before that of the strikes after it.
+        let not_before = self.of(asked, address).map_or(now, |strikes| strikes.until);
+        self.0.retain(|strikes| strikes.asked != asked || strikes.address != address);
         if self.0.iter().filter(|strikes| strikes.asked == asked).count() >= BLOCKS_MAX {
             let of_kind = self.0.iter().enumerate().filter(|(_, strikes)| strikes.asked == asked);
             if let Some((least, _)) = of_kind.min_by_key(|(_, strikes)| (strikes.blocked, strikes.until)) {
                 self.0.remove(least);
             }
         }
-        let (blocked, until) = (count >= policy.strikes, now.plus(policy.block_ms));
+        let (blocked, until) = (count >= policy.strikes, now.plus(policy.block_ms).max(not_before));
         self.0.push(Strikes { asked, address, count, blocked, until });
         blocked.then_some(until)
     }
 
-    /// A right answer: nothing is held against the address any more.
+    /// A right answer: nothing is held against the address any more, but for a block that runs.
     pub(super) fn forgive(&mut self, asked: Asked, address: u64) {
-        self.0.retain(|strikes| strikes.asked != asked || strikes.address != address);
+        self.0.retain(|strikes| strikes.asked != asked || strikes.address != address || strikes.blocked);
     }
 
     /// An unlock.
@@ -89,8 +91,20 @@ impl Blocks {
         self.0.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    /// How many addresses are remembered for the secret that most are remembered for.
+    pub(super) fn most_of_a_kind(&self) -> usize {
+        let of = |asked: Asked| self.0.iter().filter(|strikes| strikes.asked == asked).count();
+        of(Asked::Code).max(of(Asked::Password))
+    }
+
+    /// Does every block that ran in `before` still run, and no shorter? One may only go for want of room.
+    pub(super) fn hold(&self, before: &Self, now: UnixMillis) -> bool {
+        let running = before.0.iter().filter(|strikes| strikes.blocked && now < strikes.until);
+        let mut kept = running.map(|old| (old.asked, self.of(old.asked, old.address), old.until));
+        kept.all(|(asked, new, until)| match new {
+            Some(new) => new.blocked && new.until >= until,
+            None => self.0.iter().filter(|strikes| strikes.asked == asked).count() >= BLOCKS_MAX,
+        })
     }
 
     pub(super) fn forget_at(&self) -> Option<UnixMillis> {

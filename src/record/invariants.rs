@@ -3,10 +3,11 @@
 
 use super::{
     account::PROFILE_BYTES_MAX,
-    blocks::BLOCKS_MAX,
+    blocks::{Asked, BLOCKS_MAX},
     challenge::{CHALLENGE_SENDS_MAX, CHALLENGES_MAX, Challenge, Stage},
     command::{Command, Request, Target},
     grant::GRANTS_MAX,
+    guesses::Guesses,
     idempotency::ANSWERS_MAX,
     outcome::{Decision, Draft, Outcome, Refusal},
     passwords::COMPARING_MAX,
@@ -34,7 +35,7 @@ pub fn check_record(record: &Record) -> Result<(), Violation> {
         && record.grants.len() <= GRANTS_MAX
         && record.answers.len() <= ANSWERS_MAX
         && record.sends.times().len() <= SENDS_MAX
-        && record.blocks.len() <= 2 * BLOCKS_MAX
+        && record.blocks.most_of_a_kind() <= BLOCKS_MAX
         && record.passwords.comparing() <= COMPARING_MAX
         && record.challenges.iter().all(|challenge| challenge.deliveries.len() <= CHALLENGE_SENDS_MAX)
         && snapshot::encoded_len(record) <= RECORD_BYTES_MAX
@@ -76,6 +77,8 @@ pub fn check_step(
                 | Refusal::AttemptsExhausted { .. }
                 | Refusal::NothingPending
                 | Refusal::IdempotencyInFlight { .. }
+                | Refusal::AddressBlocked { .. }
+                | Refusal::PasswordBusy
         )
     );
     let rebased = before.is_ahead_of(now);
@@ -98,18 +101,66 @@ pub fn check_step(
         let send_is_new = decision.draft.as_ref().is_some_and(|draft| !sent_before(draft));
         let window_from = next.seen_at.minus(policy.send_window_ms);
         let window_holds = next.sends.count_since(window_from) <= usize::from(policy.sends_max);
-        let delay_holds = next.guesses.failures() == 0
-            || before.guesses.delayed_until() <= now
-            || next.guesses.delayed_until() >= before.guesses.delayed_until();
+        let delay_holds = |before: &Guesses, next: &Guesses| {
+            next.failures() == 0 || before.delayed_until() <= now || next.delayed_until() >= before.delayed_until()
+        };
+        let delays_hold = delay_holds(&before.guesses, &next.guesses)
+            && delay_holds(&before.passwords.guesses, &next.passwords.guesses);
+        let unlocks = matches!(request.command, Command::Unlock);
         rules.extend([
             (version_steps && next.version > before.version, "I5 the version steps by one"),
             (!send_is_new || window_holds, "I6 sends within the window"),
-            (rebased || delay_holds, "I7 a running lock never moves earlier"),
+            (rebased || delays_hold, "I7 a running lock never moves earlier"),
+            (rebased || unlocks || next.blocks.hold(&before.blocks, now), "I7 a block never moves earlier"),
+            (tries_begin_counted(policy, before, next, request, decision, now), "I1 a password's try is counted first"),
+            (
+                password_was_compared(before, next, request, decision, now),
+                "I4 a password opens what was being compared",
+            ),
             (rebased || next.seen_at >= before.seen_at, "I8 time seen never goes back"),
             (!policy.supersedes || live_doors_differ(next, policy, request), "I2 one live challenge a door"),
         ]);
     }
     first_broken(&rules)
+}
+
+/// A comparison begins with its try counted, and only while its address has one left beside those under way.
+fn tries_begin_counted(
+    policy: &Policy,
+    before: &Record,
+    next: &Record,
+    request: &Request,
+    decision: &Decision,
+    now: UnixMillis,
+) -> bool {
+    let (Command::BeginPassword { address, .. }, Outcome::Comparing(_)) = (&request.command, &decision.outcome) else {
+        return true;
+    };
+    let (before, _) = before.at(now);
+    let spent = usize::from(next.blocks.count(Asked::Password, *address)) + next.passwords.comparing_of(*address);
+    next.passwords.guesses.failures() == before.passwords.guesses.failures().saturating_add(1)
+        && policy.block.is_none_or(|block| spent <= usize::from(block.strikes))
+}
+
+/// A password signs someone in only if its comparison was under way for the account that stands, and only once.
+fn password_was_compared(
+    before: &Record,
+    next: &Record,
+    request: &Request,
+    decision: &Decision,
+    now: UnixMillis,
+) -> bool {
+    let (Command::EndPassword { nonce, .. }, Outcome::SignedIn(_)) = (&request.command, &decision.outcome) else {
+        return true;
+    };
+    let (mut before, now) = before.at(now);
+    let was_lost = before.passwords.lost(now).iter().any(|lost| lost.nonce == *nonce);
+    let had_password = before.account.as_ref().is_some_and(|account| account.password.is_some());
+    decision.replayed
+        || (!was_lost
+            && had_password
+            && before.passwords.end(*nonce).is_some()
+            && next.passwords.clone().end(*nonce).is_none())
 }
 
 /// Challenges that this step approved.

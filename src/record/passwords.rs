@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     guesses::Guesses,
-    time::{MINUTE, Millis, UnixMillis},
+    time::{DAY, MINUTE, Millis, UnixMillis},
 };
 
 /// Most comparisons under way at one number.
 pub(super) const COMPARING_MAX: usize = 8;
 /// Longest time for a comparison; after it the process must have ended in between.
 pub(super) const COMPARING_MS: Millis = MINUTE;
+/// A lost one still strikes its address until nobody could be blocked for it any more.
+const LOST_KEPT_MS: Millis = DAY;
 
 /// One comparison under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,10 @@ impl PasswordTries {
         self.comparing.iter().filter(|comparing| comparing.address == address).count()
     }
 
+    pub(super) fn is_under_way(&self, nonce: u64) -> bool {
+        self.comparing.iter().any(|comparing| comparing.nonce == nonce)
+    }
+
     pub(super) fn begin(&mut self, comparing: Comparing) {
         self.comparing.push(comparing);
     }
@@ -61,14 +67,19 @@ impl PasswordTries {
         lost
     }
 
-    /// The account has gone, and with it what they compare with.
+    /// The account has gone, or has come: they are not about the one there is now.
     pub(super) fn abandon(&mut self) {
         self.comparing.clear();
     }
 
     pub(super) fn forget_at(&self, has_account: bool) -> Option<UnixMillis> {
-        let comparing = self.comparing.iter().map(|comparing| comparing.at.plus(COMPARING_MS)).max();
+        let comparing = self.comparing.iter().map(|comparing| comparing.at.plus(LOST_KEPT_MS)).max();
         comparing.max(self.guesses.forget_at(has_account))
+    }
+
+    pub(super) fn purge(&mut self, has_account: bool, now: UnixMillis) {
+        self.guesses.purge(has_account, now);
+        self.comparing.retain(|comparing| now < comparing.at.plus(LOST_KEPT_MS));
     }
 
     pub(super) fn rebase(&mut self, wrong: UnixMillis, now: UnixMillis) {

@@ -75,7 +75,7 @@ pub struct Policy {
 pub struct BlockPolicy {
     /// Wrong answers in a row that block.
     pub strikes: u8,
-    /// Length of the block, and how long a wrong answer is remembered.
+    /// Length of the block, and how long a wrong answer is remembered; at most a day.
     pub block_ms: Millis,
 }
 

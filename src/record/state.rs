@@ -184,7 +184,7 @@ impl Record {
         let has_account = self.account.is_some();
         self.guesses.purge(has_account, now);
         self.blocks.purge(now);
-        self.passwords.guesses.purge(has_account, now);
+        self.passwords.purge(has_account, now);
         self.sessions.retain(|session| now < session.expires_at);
         self.grants.retain(|grant| now < grant.expires_at);
         self.drop_answers(now);

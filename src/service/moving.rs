@@ -90,8 +90,9 @@ impl Service {
         let signed_in = match self.step(dialect, to, adopt).await? {
             Outcome::SignedIn(signed_in) => Some(signed_in),
             Outcome::Done => None,
-            Outcome::Refused(Refusal::NothingToMove) => {
-                // It has been there before and has left again or been erased: only the parcel is a left-over.
+            Outcome::Refused(Refusal::NothingToMove | Refusal::Inactive) => {
+                // It has been there before and has left again or been erased, or it has arrived and is shut: only the
+                // parcel is a left-over.
                 self.clear_parcel(dialect, from, to, account.user_id).await;
                 return Err(Failure::Token(TokenError::Invalid));
             }

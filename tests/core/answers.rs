@@ -1,11 +1,19 @@
 //! What the naive model answers, worked out from the facts of its history.
 
-use otpd::record::{DAY, Door, MINUTE, Millis, Policy, Sender};
+use otpd::record::{DAY, Door, HOUR, Label, MINUTE, Millis, Policy, Sender};
 
 use super::{
-    model::{Ask, Challenge, Delivered, End, Event, Facts, Sent, Session, Settled, Typed, Wanted},
+    asks::{Ask, Settled, Typed, Wanted},
+    model::{Challenge, Delivered, End, Event, Facts, Secret, Sent, Session},
     world::policy,
 };
+
+/// How a check comes, and where from.
+#[derive(Clone, Copy)]
+struct By {
+    number: bool,
+    address: u64,
+}
 
 impl Facts {
     /// The answer in words; what is to happen is added to `happened`.
@@ -14,44 +22,49 @@ impl Facts {
             Ask::Start { nonce, door, sender } => self.start(nonce, door, sender, now, happened),
             Ask::Resend { nonce, sender } => self.resend(nonce, sender, now, happened),
             Ask::Settle { nonce, send, result } => self.settle(nonce, send, result, now, happened),
-            Ask::CheckById { nonce, typed, wanted } => {
+            Ask::CheckById { nonce, via, typed, wanted, address } => {
+                if let Some(blocked) = policy(via).block.and_then(|_| self.blocked(Secret::Code, address)) {
+                    return blocked;
+                }
                 let Some(challenge) = self.challenges.iter().find(|challenge| challenge.nonce == nonce) else {
                     return "unknown".to_owned();
                 };
-                self.check(challenge, false, typed, wanted, now, happened)
+                self.check(challenge, By { number: false, address }, typed, wanted, now, happened)
             }
-            Ask::CheckByNumber { door, typed, wanted } => {
+            Ask::CheckByNumber { door, typed, wanted, address } => {
+                if let Some(blocked) = policy(door.dialect).block.and_then(|_| self.blocked(Secret::Code, address)) {
+                    return blocked;
+                }
                 let of_door = || self.challenges.iter().rev().filter(|challenge| challenge.door == door);
                 let stands = of_door().find(|challenge| matches!(challenge.end, End::Open | End::Approved { .. }));
                 let Some(challenge) = stands.or_else(|| of_door().next()) else { return "nothing pending".to_owned() };
-                self.check(challenge, true, typed, wanted, now, happened)
+                self.check(challenge, By { number: true, address }, typed, wanted, now, happened)
             }
             Ask::Cancel { nonce } => self.cancel(nonce, now, happened),
             Ask::Read { nonce } => self.read(nonce, now),
-            Ask::Redeem { nonce, session, user } => {
-                let known = self.challenges.iter().find(|challenge| challenge.nonce == nonce);
-                let good = known.is_some_and(|challenge| {
-                    let signs_in = matches!(challenge.door.purpose.as_str(), "login" | "signup");
-                    let fresh = now < challenge.ended + MINUTE;
-                    challenge.end == End::Approved { redeemed: false } && signs_in && fresh
-                });
-                if !good {
-                    return "receipt invalid".to_owned();
+            Ask::Redeem { nonce, session, user } => self.redeem(nonce, session, user, now, happened),
+            Ask::Register { nonce, session, user, password } => {
+                if let Some(no) = self.no_grant(nonce) {
+                    return no.to_owned();
                 }
-                happened.push(Event::Redeemed { nonce });
+                happened.push(Event::Registered { nonce, password });
                 self.sign_in(session, user, now, happened)
             }
-            Ask::Register { nonce, session, user } => {
-                if !self.grants.iter().any(|(grant, _)| *grant == nonce) {
-                    return "grant invalid".to_owned();
+            Ask::ReadGrant { nonce } => self.no_grant(nonce).unwrap_or("done").to_owned(),
+            Ask::Identify => format!("user {:?} password {:?} shut {}", self.user, self.password, self.shut),
+            Ask::Begin { nonce, via, address, reveal } => self.begin(nonce, via, address, reveal, now, happened),
+            Ask::Tell { nonce, via, right, session, renewed } => {
+                self.tell(nonce, via, right.then_some((session, renewed)), now, happened)
+            }
+            Ask::Activate { .. } if self.user.is_none() => "no account".to_owned(),
+            Ask::Activate { active } => {
+                if self.shut == active {
+                    happened.push(Event::Shut { shut: !active });
                 }
-                if self.user.is_some() {
-                    return "account exists".to_owned();
-                }
-                happened.push(Event::Registered { nonce });
-                self.sign_in(session, user, now, happened)
+                "done".to_owned()
             }
             Ask::Refresh { session, generation } => self.refresh(session, generation, now, happened),
+            Ask::Authenticate { .. } if self.user.is_none() => "no account".to_owned(),
             Ask::Authenticate { session } => self.session_or(session, |_| "alive".to_owned()),
             Ask::End { session } => {
                 if self.sessions.iter().any(|open| open.nonce == session) {
@@ -64,12 +77,26 @@ impl Facts {
                 "done".to_owned()
             }),
             Ask::Unlock => {
-                if self.failures > 0 {
+                if self.is_locked() {
                     happened.push(Event::Unlocked);
                 }
                 "done".to_owned()
             }
         }
+    }
+
+    fn redeem(&self, nonce: u64, session: u64, user: u64, now: u64, happened: &mut Vec<Event>) -> String {
+        let known = self.challenges.iter().find(|challenge| challenge.nonce == nonce);
+        let good = known.is_some_and(|challenge| {
+            let signs_in = matches!(challenge.door.purpose.as_str(), "login" | "signup");
+            let fresh = now < challenge.ended + MINUTE;
+            challenge.end == End::Approved { redeemed: false } && signs_in && fresh
+        });
+        if !good {
+            return "receipt invalid".to_owned();
+        }
+        happened.push(Event::Redeemed { nonce });
+        self.sign_in(session, user, now, happened)
     }
 
     fn settle(&self, nonce: u64, send: usize, result: Settled, now: u64, happened: &mut Vec<Event>) -> String {
@@ -84,14 +111,90 @@ impl Facts {
     }
 
     fn session_or(&self, session: u64, answer: impl FnOnce(&Session) -> String) -> String {
-        let open = self.sessions.iter().find(|open| open.nonce == session);
-        open.map_or("session unknown".to_owned(), answer)
+        match self.sessions.iter().find(|open| open.nonce == session) {
+            None => "session unknown".to_owned(),
+            Some(_) if self.shut => "inactive".to_owned(),
+            Some(open) => answer(open),
+        }
+    }
+
+    fn no_grant(&self, nonce: u64) -> Option<&'static str> {
+        match self.grants.iter().any(|(grant, _)| *grant == nonce) {
+            false => Some("grant invalid"),
+            true => self.user.is_some().then_some("account exists"),
+        }
     }
 
     fn sign_in(&self, session: u64, user: u64, now: u64, happened: &mut Vec<Event>) -> String {
+        if self.shut {
+            return "inactive".to_owned();
+        }
         happened.push(Event::SignedIn { session, user, at: now });
         let known = self.user.is_some();
         format!("signed in {session} gen 0 user {} new {}", self.user.unwrap_or(user), !known)
+    }
+
+    /// Wrong answers of an address so far, and until when they are remembered.
+    fn strikes(&self, secret: Secret, address: u64) -> (u8, u64) {
+        let known = self.strikes.iter().find(|it| (it.secret, it.address) == (secret, address));
+        known.map_or((0, 0), |known| (known.count, known.until))
+    }
+
+    fn blocked(&self, secret: Secret, address: u64) -> Option<String> {
+        let (count, until) = self.strikes(secret, address);
+        (count >= 3).then(|| format!("blocked {until}"))
+    }
+
+    fn begin(&self, nonce: u64, via: Label, address: u64, reveal: bool, now: u64, happened: &mut Vec<Event>) -> String {
+        let policy = policy(via);
+        if reveal && self.user.is_none() {
+            return "no account".to_owned();
+        }
+        if let Some(blocked) = self.blocked(Secret::Password, address) {
+            return blocked;
+        }
+        if self.passwords.count >= 100 {
+            return "stopped".to_owned();
+        }
+        if now < self.passwords.delayed {
+            return format!("delayed {}", self.passwords.delayed);
+        }
+        let own = self.comparing.iter().filter(|comparing| comparing.address == address).count();
+        let left = policy.block.map_or(8, |block| block.strikes - self.strikes(Secret::Password, address).0);
+        if own >= usize::from(left) || self.comparing.len() >= 8 {
+            return "busy".to_owned();
+        }
+        happened.push(Event::Begun { nonce, address, at: now });
+        format!("comparing {:?}", self.password)
+    }
+
+    fn tell(
+        &self,
+        nonce: u64,
+        via: Label,
+        right: Option<(u64, Option<u64>)>,
+        now: u64,
+        happened: &mut Vec<Event>,
+    ) -> String {
+        let Some(comparing) = self.comparing.iter().find(|comparing| comparing.nonce == nonce) else {
+            return "wrong password None".to_owned();
+        };
+        let (secret, address, blocks) = (Secret::Password, comparing.address, policy(via).block.is_some());
+        happened.push(Event::Over { nonce });
+        match right.filter(|_| self.password.is_some()) {
+            Some((session, renewed)) => {
+                happened.push(Event::PasswordRight { renewed });
+                happened.extend(blocks.then_some(Event::Forgiven { secret, address }));
+                self.sign_in(session, 0, now, happened)
+            }
+            None if blocks => {
+                happened.push(Event::Struck { secret, address, at: now });
+                let (count, until) = self.strikes(secret, address);
+                let blocked = (count >= 2).then_some(until.max(now + HOUR));
+                format!("wrong password {blocked:?}")
+            }
+            None => "wrong password None".to_owned(),
+        }
     }
 
     /// When the next start may come for the cooldown's sake.
@@ -163,7 +266,7 @@ impl Facts {
     fn check(
         &self,
         challenge: &Challenge,
-        by_number: bool,
+        By { number: by_number, address }: By,
         typed: Typed,
         wanted: Wanted,
         now: u64,
@@ -177,11 +280,11 @@ impl Facts {
         if matches!(wanted, Wanted::Session { .. }) && !signs_in {
             return "not for sign-in".to_owned();
         }
-        if by_number && self.failures >= 100 {
+        if by_number && self.codes.count >= 100 {
             return "stopped".to_owned();
         }
-        if by_number && now < self.delayed {
-            return format!("delayed {}", self.delayed);
+        if by_number && now < self.codes.delayed {
+            return format!("delayed {}", self.codes.delayed);
         }
         let spent = if by_number { challenge.by_number } else { challenge.by_id };
         if spent >= policy.attempts_max {
@@ -191,9 +294,17 @@ impl Facts {
             return "format".to_owned();
         }
         happened.push(Event::Compared { nonce, by_number, right: typed == Typed::Right, at: now });
+        let secret = Secret::Code;
+        if typed == Typed::Wrong && policy.block.is_some() {
+            happened.push(Event::Struck { secret, address, at: now });
+            if self.strikes(secret, address).0 == 2 {
+                return format!("struck out {}", now + HOUR);
+            }
+        }
         if typed == Typed::Wrong {
             return format!("wrong {}", policy.attempts_max - spent - 1);
         }
+        happened.extend(policy.block.map(|_| Event::Forgiven { secret, address }));
         match wanted {
             Wanted::Approval => format!("approved new {}", self.user.is_none()),
             Wanted::Session { session, user } => {
@@ -242,6 +353,9 @@ impl Facts {
 
     fn refresh(&self, session: u64, generation: u32, now: u64, happened: &mut Vec<Event>) -> String {
         let user = self.user.unwrap_or_default();
+        if self.shut {
+            return "inactive".to_owned();
+        }
         self.session_or(session, |open| {
             if generation == open.generation {
                 happened.push(Event::Refreshed { session, at: now });

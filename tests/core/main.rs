@@ -3,10 +3,10 @@
 //! | File | What |
 //! |---|---|
 //! | `script` `world` `render` | scripts of one line a command with the outcome behind it, and what plays them |
-//! | `sends` `checks` `sessions` `moves` `clocks` `retries` | the rules, as scripts |
+//! | `sends` `checks` `sessions` `moves` `clocks` `retries` `passwords` `comparisons` `blocks` `shut` | the rules, as scripts |
 //! | `codes` | derived codes, sealed ids, refresh tokens, what `Debug` shows |
-//! | `enumeration` | every sequence of a few commands |
-//! | `model` `answers` `properties` | random sequences against a naive model that keeps all history |
+//! | `enumeration` `password_sequences` | every sequence of a few commands |
+//! | `model` `asks` `answers` `properties` | random sequences against a naive model that keeps all history |
 //! | `snapshots` | golden bytes, damage, size |
 //!
 //! A script is written by typing the left side of each line and running with `UPDATE_EXPECT=1`; then it is read.
@@ -21,17 +21,23 @@
 )]
 
 mod answers;
+mod asks;
+mod blocks;
 mod checks;
 mod clocks;
 mod codes;
+mod comparisons;
 mod enumeration;
 mod model;
 mod moves;
+mod password_sequences;
+mod passwords;
 mod properties;
 mod render;
 mod retries;
 mod script;
 mod sends;
 mod sessions;
+mod shut;
 mod snapshots;
 mod world;

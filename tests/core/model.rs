@@ -1,12 +1,13 @@
 //! The naive model: it keeps everything that ever happened to a number and works every answer out from that list,
 //! with no bound on memory and no cleverness. Written from DESIGN.md and v1.md, not from the record.
 //!
-//! What happened and what it comes to is here; what is answered to it is in `answers`. It leaves out what the scripts
-//! cover by themselves: retries with a key, phone change, chosen codes.
+//! What happened and what it comes to is here; what is asked is in `asks`, what is answered to it in `answers`. It
+//! leaves out what the scripts cover by themselves: retries with a key, phone change, chosen codes, and more addresses
+//! than there is room for.
 
-use otpd::record::{DAY, Door, HOUR, Policy, Sender};
+use otpd::record::{DAY, Door, HOUR, MINUTE, Policy};
 
-use super::world::policy;
+use super::{asks::Ask, world::policy};
 
 /// What happened, with the time that the decision went by.
 #[derive(Debug, Clone)]
@@ -42,6 +43,33 @@ pub(crate) enum Event {
         right: bool,
         at: u64,
     },
+    /// An address answered wrongly where that is held against it.
+    Struck {
+        secret: Secret,
+        address: u64,
+        at: u64,
+    },
+    /// An address answered rightly where wrong ones are held against it.
+    Forgiven {
+        secret: Secret,
+        address: u64,
+    },
+    /// A password is being compared from now on.
+    Begun {
+        nonce: u64,
+        address: u64,
+        at: u64,
+    },
+    /// It is not any more: answered, or lost.
+    Over {
+        nonce: u64,
+    },
+    PasswordRight {
+        renewed: Option<u64>,
+    },
+    Shut {
+        shut: bool,
+    },
     Canceled {
         nonce: u64,
         at: u64,
@@ -61,6 +89,7 @@ pub(crate) enum Event {
     },
     Registered {
         nonce: u64,
+        password: Option<u64>,
     },
     Refreshed {
         session: u64,
@@ -73,45 +102,11 @@ pub(crate) enum Event {
     Unlocked,
 }
 
-/// What is asked; a `right` code is the one of the challenge that the check is against.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Ask {
-    Start { nonce: u64, door: Door, sender: Sender },
-    Resend { nonce: u64, sender: Sender },
-    Settle { nonce: u64, send: usize, result: Settled },
-    CheckById { nonce: u64, typed: Typed, wanted: Wanted },
-    CheckByNumber { door: Door, typed: Typed, wanted: Wanted },
-    Cancel { nonce: u64 },
-    Read { nonce: u64 },
-    Redeem { nonce: u64, session: u64, user: u64 },
-    Register { nonce: u64, session: u64, user: u64 },
-    Refresh { session: u64, generation: u32 },
-    Authenticate { session: u64 },
-    End { session: u64 },
-    Erase { session: u64 },
-    Unlock,
-}
-
+/// What may be answered wrongly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Typed {
-    Right,
-    Wrong,
-    Short,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Wanted {
-    Approval,
-    Session { session: u64, user: u64 },
-    Grant { nonce: u64 },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settled {
-    Accepted,
-    Failed,
-    Dead,
-    Unknown,
+pub(crate) enum Secret {
+    Code,
+    Password,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,17 +155,45 @@ pub(crate) struct Session {
     pub(crate) rotated: u64,
 }
 
+/// Failures in a row, and until when the next must wait.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Failures {
+    pub(crate) count: u32,
+    pub(crate) at: u64,
+    pub(crate) delayed: u64,
+}
+
+/// Wrong answers of one address in a row.
+#[derive(Debug, Clone)]
+pub(crate) struct Strikes {
+    pub(crate) secret: Secret,
+    pub(crate) address: u64,
+    pub(crate) count: u8,
+    pub(crate) until: u64,
+}
+
+/// A password that is being compared.
+#[derive(Debug, Clone)]
+pub(crate) struct Comparing {
+    pub(crate) nonce: u64,
+    pub(crate) address: u64,
+    pub(crate) at: u64,
+}
+
 /// What the history comes to at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) seen: u64,
     pub(crate) challenges: Vec<Challenge>,
     pub(crate) sends: Vec<Sent>,
-    /// Failures by number in a row, and until when the next must wait.
-    pub(crate) failures: u32,
-    pub(crate) failed: u64,
-    pub(crate) delayed: u64,
+    /// Wrong codes by number, and wrong passwords.
+    pub(crate) codes: Failures,
+    pub(crate) passwords: Failures,
+    pub(crate) strikes: Vec<Strikes>,
+    pub(crate) comparing: Vec<Comparing>,
     pub(crate) user: Option<u64>,
+    pub(crate) password: Option<u64>,
+    pub(crate) shut: bool,
     pub(crate) sessions: Vec<Session>,
     pub(crate) grants: Vec<(u64, u64)>,
 }
@@ -189,7 +212,8 @@ impl Model {
             facts.follow(event);
         }
         let held: Vec<u64> = facts.sessions.iter().map(|session| session.nonce).collect();
-        let failed = facts.failures > 0;
+        let compared: Vec<u64> = facts.comparing.iter().map(|comparing| comparing.nonce).collect();
+        let failed = facts.is_locked();
         let mut happened = Vec::new();
         let mut at = now.max(facts.seen);
         if now + HOUR < facts.seen {
@@ -197,28 +221,83 @@ impl Model {
             happened.push(Event::SetBack { to: now });
         }
         happened.push(Event::Commit { at });
-        for event in &happened {
-            facts.follow(event);
-        }
-        let before = happened.len();
-        let words = facts.answer(ask, at, &mut happened);
+        happened.iter().for_each(|event| facts.follow(event));
+        let set_back = happened.len() > 1;
+        let found = facts.lost(ask, at);
+        found.iter().for_each(|event| facts.follow(event));
+        let mut done = Vec::new();
+        let words = facts.answer(ask, at, &mut done);
         // What is over by the clock alone is written down when it is asked to end, or a clock set back would revive it.
         match ask {
-            Ask::End { session } if happened.len() == before && held.contains(&session) => {
-                happened.push(Event::Ended { session });
-            }
-            Ask::Unlock if happened.len() == before && failed => happened.push(Event::Unlocked),
+            Ask::End { session } if done.is_empty() && held.contains(&session) => done.push(Event::Ended { session }),
+            Ask::Tell { nonce, .. } if done.is_empty() && compared.contains(&nonce) => done.push(Event::Over { nonce }),
+            Ask::Unlock if done.is_empty() && failed => done.push(Event::Unlocked),
             _ => {}
         }
-        let written = happened.len() > before || before > 1;
-        if written {
+        // A comparison that nobody ended is noted with the next that begins, and with the answer that came too late.
+        let noted = !done.is_empty() || (matches!(ask, Ask::Tell { .. }) && !found.is_empty());
+        if noted || set_back {
             self.history.append(&mut happened);
         }
-        (words, written)
+        if noted {
+            self.history.extend(found.into_iter().chain(done));
+        }
+        (words, noted || set_back)
+    }
+}
+
+impl Failures {
+    fn more(&mut self, at: u64) {
+        self.count += 1;
+        self.at = at;
+        if self.count > 5 {
+            self.delayed = at + (30_000_u64 << (self.count - 6).min(20)).min(HOUR);
+        }
+    }
+
+    /// A day without any, and a number without an account has none.
+    fn forget(&mut self, has_account: bool, at: u64) {
+        if !has_account && at >= (self.at + DAY).max(self.delayed) {
+            *self = Self::default();
+        }
+    }
+
+    fn set_back(&mut self, wrong: u64, to: u64) {
+        self.at = self.at.min(to);
+        self.delayed = if self.delayed > wrong { to + (self.delayed - wrong) } else { 0 };
     }
 }
 
 impl Facts {
+    /// Is anything held against the number or an address?
+    pub(crate) fn is_locked(&self) -> bool {
+        self.codes.count > 0 || self.passwords.count > 0 || !self.strikes.is_empty()
+    }
+
+    /// Whoever is about to compare, or has compared, finds what was under way for a minute: it was wrong, then.
+    fn lost(&self, ask: Ask, at: u64) -> Vec<Event> {
+        let (Ask::Begin { via, .. } | Ask::Tell { via, .. }) = ask else { return Vec::new() };
+        let mut found = Vec::new();
+        for lost in self.comparing.iter().filter(|comparing| comparing.at + MINUTE <= at) {
+            found.push(Event::Over { nonce: lost.nonce });
+            if policy(via).block.is_some() {
+                found.push(Event::Struck { secret: Secret::Password, address: lost.address, at: lost.at });
+            }
+        }
+        if !found.is_empty() {
+            found.push(Event::Commit { at });
+        }
+        found
+    }
+
+    fn struck(&mut self, secret: Secret, address: u64, at: u64) {
+        let until = at + HOUR;
+        match self.strikes.iter_mut().find(|it| (it.secret, it.address) == (secret, address)) {
+            Some(known) => (known.count, known.until) = (known.count + 1, known.until.max(until)),
+            None => self.strikes.push(Strikes { secret, address, count: 1, until }),
+        }
+    }
+
     fn challenge(&mut self, nonce: u64) -> Option<&mut Challenge> {
         self.challenges.iter_mut().find(|challenge| challenge.nonce == nonce)
     }
@@ -235,13 +314,7 @@ impl Facts {
                 self.sends.push(Sent { nonce, send, address, at, answered: false });
             }
             Event::Settled { nonce, send, failed, given_back, at } => {
-                let Some(challenge) = self.challenge(nonce) else { return };
-                challenge.sends[send].1 = if failed { Delivered::Failed } else { Delivered::Settled };
-                let none_left = challenge.sends.iter().all(|(_, delivered)| *delivered == Delivered::Failed);
-                if none_left && challenge.end == End::Open {
-                    (challenge.end, challenge.ended) = (End::Failed, at);
-                }
-                self.sends.retain(|sent| !given_back || (sent.nonce, sent.send) != (nonce, send));
+                self.settled((nonce, send), failed, given_back, at);
             }
             Event::Compared { nonce, by_number, right, at } => self.compared(nonce, by_number, right, at),
             Event::Canceled { nonce, at } => {
@@ -253,6 +326,9 @@ impl Facts {
                 challenge.end = End::Approved { redeemed: true };
             }
             Event::SignedIn { session, user, at } => {
+                if self.user.is_none() {
+                    self.comparing.clear();
+                }
                 self.user = self.user.or(Some(user));
                 let until = at + Policy::default().session_life_ms;
                 self.sessions.push(Session { nonce: session, until, generation: 0, rotated: at });
@@ -264,19 +340,52 @@ impl Facts {
                 let surplus = self.grants.len().saturating_sub(4);
                 self.grants.drain(..surplus);
             }
-            Event::Registered { nonce } => self.grants.retain(|(grant, _)| *grant != nonce),
+            Event::Registered { nonce, password } => {
+                self.grants.retain(|(grant, _)| *grant != nonce);
+                self.password = password;
+            }
+            Event::Struck { secret, address, at } => self.struck(secret, address, at),
+            Event::Forgiven { secret, address } => {
+                self.strikes.retain(|it| (it.secret, it.address) != (secret, address) || it.count >= 3);
+            }
+            Event::Begun { nonce, address, at } => {
+                self.passwords.more(at);
+                self.comparing.push(Comparing { nonce, address, at });
+            }
+            Event::Over { nonce } => self.comparing.retain(|comparing| comparing.nonce != nonce),
+            Event::PasswordRight { renewed } => {
+                self.passwords = Failures::default();
+                self.password = renewed.or(self.password);
+            }
+            Event::Shut { shut } => self.shut = shut,
             Event::Refreshed { session, at } => {
                 for session in self.sessions.iter_mut().filter(|open| open.nonce == session) {
                     (session.generation, session.rotated) = (session.generation + 1, at);
                 }
             }
             Event::Ended { session } => self.sessions.retain(|open| open.nonce != session),
-            Event::Erased => {
-                (self.user, self.sessions, self.grants) = (None, Vec::new(), Vec::new());
-                self.void_receipts();
+            Event::Erased => self.erased(),
+            Event::Unlocked => {
+                (self.codes, self.passwords) = Default::default();
+                self.strikes.clear();
             }
-            Event::Unlocked => (self.failures, self.delayed) = (0, 0),
         }
+    }
+
+    fn settled(&mut self, (nonce, send): (u64, usize), failed: bool, given_back: bool, at: u64) {
+        let Some(challenge) = self.challenge(nonce) else { return };
+        challenge.sends[send].1 = if failed { Delivered::Failed } else { Delivered::Settled };
+        let none_left = challenge.sends.iter().all(|(_, delivered)| *delivered == Delivered::Failed);
+        if none_left && challenge.end == End::Open {
+            (challenge.end, challenge.ended) = (End::Failed, at);
+        }
+        self.sends.retain(|sent| !given_back || (sent.nonce, sent.send) != (nonce, send));
+    }
+
+    fn erased(&mut self) {
+        (self.user, self.sessions, self.grants) = (None, Vec::new(), Vec::new());
+        (self.password, self.shut, self.comparing) = (None, false, Vec::new());
+        self.void_receipts();
     }
 
     fn void_receipts(&mut self) {
@@ -317,18 +426,16 @@ impl Facts {
 
     fn compared(&mut self, nonce: u64, by_number: bool, right: bool, at: u64) {
         if by_number {
-            self.failures += 1;
-            self.failed = at;
-            if self.failures > 5 {
-                let delay = (30_000_u64 << (self.failures - 6).min(20)).min(HOUR);
-                self.delayed = at + delay;
-            }
+            self.codes.more(at);
         }
         let Some(challenge) = self.challenge(nonce) else { return };
         *(if by_number { &mut challenge.by_number } else { &mut challenge.by_id }) += 1;
         if right {
             (challenge.end, challenge.ended) = (End::Approved { redeemed: false }, at);
-            (self.failures, self.delayed) = (0, 0);
+            self.codes = Failures::default();
+            if !by_number {
+                self.passwords = Failures::default();
+            }
             self.sends.iter_mut().for_each(|sent| sent.answered = true);
         }
     }
@@ -340,9 +447,10 @@ impl Facts {
         self.sends.retain(|sent| at < sent.at + DAY);
         self.sessions.retain(|session| at < session.until);
         self.grants.retain(|(_, until)| at < *until);
-        if self.user.is_none() && at >= (self.failed + DAY).max(self.delayed) {
-            (self.failures, self.delayed) = (0, 0);
-        }
+        self.strikes.retain(|strikes| at < strikes.until);
+        self.comparing.retain(|comparing| at < comparing.at + DAY);
+        self.codes.forget(self.user.is_some(), at);
+        self.passwords.forget(self.user.is_some(), at);
     }
 
     /// Nothing stays in the future: what was open is over, limits restart, sessions keep what they had left.
@@ -357,8 +465,10 @@ impl Facts {
         self.void_receipts();
         self.grants.clear();
         self.sends.iter_mut().for_each(|sent| sent.at = sent.at.min(to));
-        self.failed = self.failed.min(to);
-        self.delayed = if self.delayed > wrong { to + (self.delayed - wrong) } else { 0 };
+        self.codes.set_back(wrong, to);
+        self.passwords.set_back(wrong, to);
+        self.strikes.iter_mut().for_each(|it| it.until = to + it.until.saturating_sub(wrong));
+        self.comparing.iter_mut().for_each(|it| it.at = it.at.min(to));
         self.sessions.retain(|session| session.until > wrong);
         for session in &mut self.sessions {
             session.until = to + (session.until - wrong);

@@ -193,3 +193,24 @@ fn nothing_of_before_the_move_signs_in() {
         t=1s user is None
     "#]]);
 }
+
+/// A session claims once at a number: a second code of its, still about when the account has arrived and been erased,
+/// does not fetch it out of a parcel that nobody dropped.
+#[test]
+fn a_session_claims_once() {
+    plays(&expect![[r#"
+        t=0 start a → ✉0 issued a pending 6 digits till 5m, 5 tries, resend 4× from 30s [sending]
+        t=0 check a right session=s → signed in s gen 0 user 1 new till 30d
+        B: t=1s start b v1/phone_change by=A.s → ✉0 issued b pending 6 digits till 5m1s, 5 tries, resend 4× from 31s [sending]
+        B: t=31s start c v1/phone_change by=A.s → ✉0 issued c pending 6 digits till 5m31s, 5 tries, resend 4× from 1m1s [sending]
+        B: t=32s check b right by=A.s → claimed from A by b
+        t=32s release B s → released user 1
+        B: t=32s adopt A s session=n → signed in n gen 0 user 1 known till 30d32s
+        B: t=33s erase n → done
+        B: t=33s check c right by=A.s ⇢ no: session needed
+        B: t=33s check @v1/phone_change right by=A.s ⇢ no: session needed
+        B: t=33s move is no move
+        B: t=33s user is None
+        t=33s move is move A to B
+    "#]]);
+}

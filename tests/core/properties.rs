@@ -1,13 +1,15 @@
 //! Random sequences of commands and clock steps against the naive model, and what holds of every record reached.
 
 use otpd::record::{
-    Code, Command, Decision, Door, Label, MINUTE, OnMatch, Outcome, ProfilePatch, Record, Refusal, Request, Rules,
-    SECOND, SendLimit, SendResult, Sender, SignIn, Status, Target, UnixMillis, decide, snapshot,
+    Code, Command, Decision, Door, Label, MINUTE, OnMatch, Outcome, PASSWORD, PasswordHash, ProfilePatch, Record,
+    Refusal, Request, Rules, SECOND, SendLimit, SendResult, Sender, SignIn, Status, Target, UnixMillis, decide,
+    snapshot,
 };
 use proptest::prelude::*;
 
 use super::{
-    model::{Ask, Model, Settled, Typed, Wanted},
+    asks::{Ask, Settled, Typed, Wanted},
+    model::Model,
     script::other,
     world::{T0, door, phone, policy, ring, sound, start},
 };
@@ -27,18 +29,41 @@ struct Pair {
     grants: Vec<u64>,
     users: u64,
     draws: u64,
-    /// Somebody who guesses by number all the time and never gets it right.
-    guesser: bool,
+    comparing: Vec<u64>,
+    passwords: u64,
+    /// Somebody who guesses all the time and never gets it right.
+    guesser: Guesser,
     /// What was done, to be read when it fails.
     told: Vec<String>,
 }
 
+/// What is guessed all the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guesser {
+    Nobody,
+    Codes,
+    Passwords,
+}
+
 /// Often the door that hardly limits sends, so that there is something to check.
-const DOORS: [&str; 8] =
-    ["wide/login", "wide/login", "wide/login", "wide/login", "wide/signup", "four/login", "v1/login", "v1/reset"];
+const DOORS: [&str; 10] = [
+    "wide/login",
+    "wide/login",
+    "wide/login",
+    "pair/login",
+    "wide/signup",
+    "four/login",
+    "v1/login",
+    "v1/reset",
+    "pair/login",
+    "wide/login",
+];
+
+/// How many kinds of commands there are to draw from.
+const KINDS: u8 = 42;
 
 impl Pair {
-    fn new(guesser: bool) -> Self {
+    fn new(guesser: Guesser) -> Self {
         Self {
             guesser,
             keys: ring(1, &[]),
@@ -48,6 +73,8 @@ impl Pair {
             issued: Vec::new(),
             sessions: Vec::new(),
             grants: Vec::new(),
+            comparing: Vec::new(),
+            passwords: 0,
             users: 0,
             draws: 0,
             told: Vec::new(),
@@ -105,46 +132,107 @@ impl Pair {
         self.users
     }
 
+    fn new_password(&mut self, choice: u8) -> Option<u64> {
+        self.passwords += 1;
+        (!choice.is_multiple_of(4)).then_some(self.passwords)
+    }
+
+    /// Door, address and what is known of the number, for a password.
+    fn ask_password(&mut self, kind: u8, (a, b, c): (u8, u8, u8)) -> Ask {
+        let via = Label::of(if a.is_multiple_of(8) { "v1" } else { "pair" });
+        match kind {
+            0..4 => {
+                let nonce = self.draw();
+                self.comparing.push(nonce);
+                Ask::Begin { nonce, via, address: u64::from(b % 3), reveal: !c.is_multiple_of(4) }
+            }
+            4..7 => {
+                let nonce = Self::pick(&self.comparing, c);
+                let renewed = self.new_password(a % 4).filter(|_| c.is_multiple_of(2));
+                Ask::Tell { nonce, via, right: b.is_multiple_of(3), session: self.draw(), renewed }
+            }
+            7 if c.is_multiple_of(4) => Ask::Activate { active: false },
+            7 if c.is_multiple_of(2) => Ask::Identify,
+            7 => Ask::Activate { active: true },
+            _ if c.is_multiple_of(3) => Ask::ReadGrant { nonce: Self::pick(&self.grants, a / 2) },
+            _ => {
+                let (nonce, password) = (Self::pick(&self.grants, a / 2), self.new_password(b));
+                Ask::Register { nonce, session: self.draw(), user: self.new_user(), password }
+            }
+        }
+    }
+
+    fn guess(&mut self, at: Door, (b, c): (u8, u8)) -> Ask {
+        match self.guesser {
+            Guesser::Passwords if b.is_multiple_of(3) => {
+                let nonce = Self::pick(&self.comparing, c);
+                Ask::Tell { nonce, via: Label::of("v1"), right: false, session: 0, renewed: None }
+            }
+            Guesser::Passwords => {
+                let nonce = self.draw();
+                self.comparing.push(nonce);
+                Ask::Begin { nonce, via: Label::of("v1"), address: u64::from(b), reveal: false }
+            }
+            Guesser::Codes | Guesser::Nobody => {
+                let typed = if b.is_multiple_of(16) { Typed::Short } else { Typed::Wrong };
+                Ask::CheckByNumber { door: at, typed, wanted: Wanted::Approval, address: u64::from(c % 3) }
+            }
+        }
+    }
+
     fn ask(&mut self, (kind, a, b, c, _): Roll) -> Ask {
         let at = door(DOORS[usize::from(a) % DOORS.len()]);
         let sender = Sender { address: u64::from(b % 3), keyed: b % 4 == 0 };
         let typed =
             [Typed::Wrong, Typed::Right, Typed::Wrong, Typed::Wrong, Typed::Right, Typed::Short][usize::from(b) % 6];
-        if self.guesser && kind >= 96 {
-            let typed = if b.is_multiple_of(16) { Typed::Short } else { Typed::Wrong };
-            return Ask::CheckByNumber { door: at, typed, wanted: Wanted::Approval };
+        if self.guesser != Guesser::Nobody && kind >= 96 {
+            return self.guess(at, (b, c));
         }
-        match kind % 32 {
+        let address = u64::from(c % 3);
+        match kind % KINDS {
             0..5 => Ask::Start { nonce: self.draw(), door: at, sender },
             5..7 => Ask::Resend { nonce: self.nonce(a), sender },
             7..9 => {
                 let result = [Settled::Accepted, Settled::Failed, Settled::Dead, Settled::Unknown][usize::from(b) % 4];
                 Ask::Settle { nonce: self.nonce(a), send: usize::from(c % 3), result }
             }
-            9..14 => Ask::CheckById { nonce: self.nonce(a), typed, wanted: self.wanted(c) },
-            14..21 => Ask::CheckByNumber { door: at, typed, wanted: self.wanted(c) },
+            9..14 => {
+                let nonce = self.nonce(a);
+                Ask::CheckById { nonce, via: self.door_of(nonce), typed, wanted: self.wanted(c), address }
+            }
+            14..21 => Ask::CheckByNumber { door: at, typed, wanted: self.wanted(c), address },
             21 if c.is_multiple_of(2) => Ask::Cancel { nonce: self.nonce(a) },
             21 | 22 => Ask::Read { nonce: self.nonce(a) },
             23..25 => Ask::Redeem { nonce: self.nonce(a / 2), session: self.draw(), user: self.new_user() },
             25 => {
                 let nonce = Self::pick(&self.grants, a / 2);
-                Ask::Register { nonce, session: self.draw(), user: self.new_user() }
+                Ask::Register { nonce, session: self.draw(), user: self.new_user(), password: self.new_password(b) }
             }
             26..29 => Ask::Refresh { session: self.session(a / 2), generation: u32::from(b % 3) },
             29 => Ask::Authenticate { session: self.session(a) },
             30 if c.is_multiple_of(4) => Ask::Erase { session: self.session(a / 2) },
             30 => Ask::End { session: self.session(a) },
-            _ if c.is_multiple_of(4) => Ask::Unlock,
-            _ => Ask::Authenticate { session: self.session(a) },
+            31 if c.is_multiple_of(4) => Ask::Unlock,
+            31 => Ask::Authenticate { session: self.session(a) },
+            kind => self.ask_password(kind - 32, (a, b, c)),
         }
+    }
+
+    fn issued(&self, nonce: u64) -> Option<&(u64, String, Door)> {
+        self.issued.iter().find(|issued| issued.0 == nonce)
+    }
+
+    /// Whose figures count for a challenge.
+    fn door_of(&self, nonce: u64) -> Label {
+        self.issued(nonce).map_or(Label::of("v1"), |issued| issued.2.dialect)
     }
 
     /// The same in the record's words, and whose figures count.
     fn command(&self, ask: Ask) -> (Command, Label) {
-        let issued = |nonce: u64| self.issued.iter().find(|issued| issued.0 == nonce);
-        let of = |nonce: u64| issued(nonce).map_or(Label::of("v1"), |issued| issued.2.dialect);
+        let of = |nonce: u64| self.door_of(nonce);
+        let hash = |password: u64| PasswordHash::new(password.to_string()).unwrap();
         let sign_in = |session, user_id| SignIn { session, user_id, client: Label::of("otpd") };
-        let check = |target, against: Option<&(u64, String, Door)>, typed, wanted| {
+        let check = |target, against: Option<&(u64, String, Door)>, (typed, wanted, address)| {
             let right = against.map_or("000000", |issued| issued.1.as_str());
             let typed = match typed {
                 Typed::Right => right.to_owned(),
@@ -156,7 +244,7 @@ impl Pair {
                 Wanted::Session { session, user } => OnMatch::SignIn(sign_in(session, user)),
                 Wanted::Grant { nonce } => OnMatch::Grant { nonce, life_ms: 10 * MINUTE },
             };
-            Command::Check { target, code: Code::from_digits(&typed).unwrap(), on_match, session: None, address: 0 }
+            Command::Check { target, code: Code::from_digits(&typed).unwrap(), on_match, session: None, address }
         };
         match ask {
             Ask::Start { nonce, door, sender } => {
@@ -175,22 +263,31 @@ impl Pair {
                 let delivery = u8::try_from(send).unwrap();
                 (Command::Settle { nonce, delivery, route: Label::of("console"), result }, of(nonce))
             }
-            Ask::CheckById { nonce, typed, wanted } => {
-                (check(Target::Id(nonce), issued(nonce), typed, wanted), of(nonce))
+            Ask::CheckById { nonce, via, typed, wanted, address } => {
+                (check(Target::Id(nonce), self.issued(nonce), (typed, wanted, address)), via)
             }
-            Ask::CheckByNumber { door, typed, wanted } => {
-                let meant = self.meant(door);
-                (check(Target::Newest(door), meant.and_then(issued), typed, wanted), door.dialect)
+            Ask::CheckByNumber { door, typed, wanted, address } => {
+                let meant = self.meant(door).and_then(|nonce| self.issued(nonce));
+                (check(Target::Newest(door), meant, (typed, wanted, address)), door.dialect)
             }
             Ask::Cancel { nonce } => (Command::Cancel { nonce }, of(nonce)),
             Ask::Read { nonce } => (Command::Read { nonce }, of(nonce)),
             Ask::Redeem { nonce, session, user } => {
                 (Command::Redeem { nonce, sign_in: sign_in(session, user) }, Label::of("v1"))
             }
-            Ask::Register { nonce, session, user } => {
+            Ask::Register { nonce, session, user, password } => {
                 let (profile, sign_in) = (ProfilePatch::default(), sign_in(session, user));
-                (Command::Register { nonce, profile, password: None, sign_in }, Label::of("v1"))
+                (Command::Register { nonce, profile, password: password.map(hash), sign_in }, Label::of("v1"))
             }
+            Ask::ReadGrant { nonce } => (Command::ReadGrant { nonce }, Label::of("v1")),
+            Ask::Identify => (Command::Identify, Label::of("v1")),
+            Ask::Begin { nonce, via, address, reveal } => (Command::BeginPassword { nonce, address, reveal }, via),
+            Ask::Tell { nonce, via, right, session, renewed } => {
+                let (right, renewed) = (right.then(|| sign_in(session, 0)), renewed.map(hash));
+                let door = Door { dialect: via, purpose: PASSWORD };
+                (Command::EndPassword { nonce, door, right, renewed }, via)
+            }
+            Ask::Activate { active } => (Command::SetActive { active }, Label::of("v1")),
             Ask::Refresh { session, generation } => {
                 (Command::Refresh { session, generation, rotate: true }, Label::of("v1"))
             }
@@ -214,9 +311,23 @@ impl Pair {
         of_door.map(|issued| issued.0).find(|nonce| stands(*nonce))
     }
 
-    fn step(&mut self, roll: Roll) -> Result<(), TestCaseError> {
+    /// A number that registers with a password, to begin with.
+    fn register(&mut self) -> Result<(), TestCaseError> {
+        let (sender, at, grant) = (Sender { address: 0, keyed: true }, door("wide/signup"), self.draw());
+        self.step(Ask::Start { nonce: 900, door: at, sender })?;
+        let (typed, wanted) = (Typed::Right, Wanted::Grant { nonce: grant });
+        self.step(Ask::CheckById { nonce: 900, via: at.dialect, typed, wanted, address: 0 })?;
+        let (session, user, password) = (self.draw(), self.new_user(), self.new_password(1));
+        self.step(Ask::Register { nonce: grant, session, user, password })
+    }
+
+    fn roll(&mut self, roll: Roll) -> Result<(), TestCaseError> {
         self.clock(roll.4);
         let ask = self.ask(roll);
+        self.step(ask)
+    }
+
+    fn step(&mut self, ask: Ask) -> Result<(), TestCaseError> {
         let (command, dialect) = self.command(ask);
         let policy = policy(dialect);
         let request = Request::from(command);
@@ -257,12 +368,19 @@ fn words(decision: &Decision) -> String {
         Outcome::Authenticated { .. } => "alive".to_owned(),
         Outcome::Done => "done".to_owned(),
         Outcome::Refused(refusal) => refused(refusal),
-        other @ (Outcome::Exported(_)
-        | Outcome::Claimed { .. }
-        | Outcome::Released(_)
-        | Outcome::Identified(_)
-        | Outcome::Comparing(_)) => format!("{other:?}"),
+        Outcome::Comparing(hash) => format!("comparing {:?}", hash.as_ref().map(number)),
+        Outcome::Identified(account) => {
+            let account = account.as_deref();
+            let password = account.and_then(|account| account.password.as_ref()).map(number);
+            let shut = account.is_some_and(|account| !account.active);
+            format!("user {:?} password {password:?} shut {shut}", account.map(|account| account.user_id))
+        }
+        other @ (Outcome::Exported(_) | Outcome::Claimed { .. } | Outcome::Released(_)) => format!("{other:?}"),
     }
+}
+
+fn number(hash: &PasswordHash) -> u64 {
+    hash.expose().parse().unwrap()
 }
 
 fn refused(refusal: &Refusal) -> String {
@@ -292,6 +410,14 @@ fn refused(refusal: &Refusal) -> String {
         Refusal::GrantInvalid => "grant invalid".to_owned(),
         Refusal::AccountExists => "account exists".to_owned(),
         Refusal::SessionUnknown => "session unknown".to_owned(),
+        Refusal::StruckOut { until } => format!("struck out {}", until.0),
+        Refusal::AddressBlocked { until } => format!("blocked {}", until.0),
+        Refusal::WrongPassword { blocked_until } => {
+            format!("wrong password {:?}", blocked_until.map(|until| until.0))
+        }
+        Refusal::PasswordBusy => "busy".to_owned(),
+        Refusal::Inactive => "inactive".to_owned(),
+        Refusal::NoAccount => "no account".to_owned(),
         Refusal::RefreshReused => "refresh reused".to_owned(),
         other => format!("{other:?}"),
     }
@@ -312,7 +438,7 @@ fn forgotten_is_fresh(pair: &mut Pair) -> Result<(), TestCaseError> {
     };
     let fresh = Record::new(pair.record.phone());
     pair.now = forget_at;
-    for kind in 0..32 {
+    for kind in 0..KINDS {
         for choice in 0..4 {
             let ask = pair.ask((kind, choice * 50, choice, choice, 0));
             let (command, dialect) = pair.command(ask);
@@ -335,15 +461,19 @@ fn forgotten_is_fresh(pair: &mut Pair) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Every answer, every retry time and every write is what the whole history says (I1–I9, security 8–20, 62–64).
+    /// Every answer, every retry time and every write is what the whole history says (I1–I9, security 8–20, 62–64, 77).
     #[test]
     fn the_record_answers_as_its_history_does(
         rolls in prop::collection::vec(any::<Roll>(), 1..120),
-        guesser in any::<bool>(),
+        guesser in prop_oneof![Just(Guesser::Nobody), Just(Guesser::Codes), Just(Guesser::Passwords)],
+        registers in any::<bool>(),
     ) {
         let mut pair = Pair::new(guesser);
+        if registers {
+            pair.register()?;
+        }
         for roll in rolls {
-            pair.step(roll)?;
+            pair.roll(roll)?;
         }
         forgotten_is_fresh(&mut pair)?;
     }

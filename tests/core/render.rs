@@ -1,6 +1,8 @@
 //! Outcomes in a few words.
 
-use otpd::record::{ChallengeView, Decision, DeliveryState, Move, Outcome, Refusal, SendLimit, SignedIn, UnixMillis};
+use otpd::record::{
+    Account, ChallengeView, Decision, DeliveryState, Move, Outcome, Refusal, SendLimit, SignedIn, UnixMillis,
+};
 
 use super::world::{T0, World, phone};
 
@@ -54,9 +56,15 @@ fn outcome(world: &World, outcome: &Outcome) -> String {
         Outcome::Claimed { from, view } => format!("claimed from {} by {}", letter(*from), name(view.nonce)),
         Outcome::Released(account) => format!("released user {}", account.user_id),
         Outcome::Identified(account) => {
-            account.as_ref().map_or("nobody".to_owned(), |account| format!("user {}", account.user_id))
+            let told = |account: &Account| {
+                let password = if account.password.is_some() { "password" } else { "no password" };
+                format!("user {} {password}{}", account.user_id, if account.active { "" } else { " shut" })
+            };
+            account.as_deref().map_or("nobody".to_owned(), told)
         }
-        Outcome::Comparing(hash) => format!("comparing with {}", if hash.is_some() { "its hash" } else { "any" }),
+        Outcome::Comparing(hash) => {
+            format!("comparing with {}", hash.as_ref().map_or("any", |hash| hash.expose()))
+        }
         Outcome::Refused(refused) => format!("no: {}", refusal(refused)),
     }
 }

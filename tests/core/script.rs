@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use expect_test::Expect;
 use otpd::record::{
-    Account, Code, Command, Door, IdempotencyKey, Label, OnMatch, Outcome, ProfilePatch, Request, SendResult, Sender,
-    Target, UnixMillis,
+    Account, Code, Command, Door, IdempotencyKey, Label, OnMatch, Outcome, PasswordHash, ProfilePatch, Request,
+    SendResult, Sender, Target, UnixMillis,
 };
 
 use super::{
@@ -146,6 +146,9 @@ impl<'a> Line<'a> {
         if let Some(named) = self.words.iter().find(|word| word.contains('/')) {
             return door(named.trim_start_matches('@')).dialect;
         }
+        if matches!(self.verb, "compare" | "compared") {
+            return Label::of("pair");
+        }
         let challenge = self.words.first().map(|name| world.nonce(name));
         challenge.and_then(|nonce| world.doors.get(&nonce)).map_or(Label::of("v1"), |door| door.dialect)
     }
@@ -161,9 +164,17 @@ impl<'a> Line<'a> {
         self.options.get("key").map(|key| IdempotencyKey { key: digest(key), body: digest(&body) })
     }
 
+    fn address(&self) -> u64 {
+        self.options.get("addr").map_or(1, |address| address.parse().unwrap())
+    }
+
     fn sender(&self) -> Sender {
-        let address = self.options.get("addr").map_or(1, |address| address.parse().unwrap());
-        Sender { address, keyed: self.words.contains(&"keyed") }
+        Sender { address: self.address(), keyed: self.words.contains(&"keyed") }
+    }
+
+    /// What stands for the hash of a password: the text behind the option.
+    fn hash(&self, option: &str) -> Option<PasswordHash> {
+        self.options.get(option).map(|password| PasswordHash::new((*password).to_owned()).unwrap())
     }
 
     fn chosen(&self) -> Option<Code> {
@@ -173,6 +184,7 @@ impl<'a> Line<'a> {
     fn command(&self, world: &mut World) -> Command {
         match self.verb {
             "start" | "resend" | "settle" | "check" | "cancel" | "read" => self.challenge_command(world),
+            "compare" | "compared" | "look" | "who" | "shut" | "open" => self.password_command(world),
             _ => self.account_command(world),
         }
     }
@@ -224,7 +236,24 @@ impl<'a> Line<'a> {
             (None, None) => OnMatch::Approve,
         };
         let session = self.options.get("by").map(|by| world.session_ref(by));
-        Command::Check { target, code: Code::from_digits(&typed).unwrap(), on_match, session, address: 0 }
+        Command::Check { target, code: Code::from_digits(&typed).unwrap(), on_match, session, address: self.address() }
+    }
+
+    fn password_command(&self, world: &mut World) -> Command {
+        match self.verb {
+            "compare" => {
+                let (nonce, reveal) = (world.nonce(self.word(0)), !self.words.contains(&"hide"));
+                Command::BeginPassword { nonce, address: self.address(), reveal }
+            }
+            "compared" => {
+                let right = self.options.get("session").map(|session| world.sign_in(session));
+                let (nonce, renewed) = (world.nonce(self.word(0)), self.hash("renewed"));
+                Command::EndPassword { nonce, door: door("pair/password"), right, renewed }
+            }
+            "look" => Command::ReadGrant { nonce: world.nonce(self.word(0)) },
+            "who" => Command::Identify,
+            verb => Command::SetActive { active: verb == "open" },
+        }
     }
 
     fn account_command(&self, world: &mut World) -> Command {
@@ -234,7 +263,7 @@ impl<'a> Line<'a> {
             "redeem" => Command::Redeem { nonce: first(world), sign_in: world.sign_in(self.word(1)) },
             "register" => {
                 let (nonce, sign_in) = (first(world), world.sign_in(self.word(1)));
-                Command::Register { nonce, profile: self.patch(), password: None, sign_in }
+                Command::Register { nonce, profile: self.patch(), password: self.hash("password"), sign_in }
             }
             "refresh" => {
                 let rotate = !self.words.contains(&"keep");

@@ -2,7 +2,7 @@
 
 use expect_test::expect_file;
 use otpd::record::{
-    Account, CHALLENGE_SENDS_MAX, Code, Command, Decision, IdempotencyKey, Label, MINUTE, MessageFacts, OnMatch,
+    Account, CHALLENGE_SENDS_MAX, Code, Command, Decision, HOUR, IdempotencyKey, Label, MINUTE, MessageFacts, OnMatch,
     Outcome, PROFILE_BYTES_MAX, PasswordHash, Policy, Profile, ProfilePatch, Record, Request, Rules, SECOND, SENDS_MAX,
     SESSIONS_MAX, SendResult, Sender, SessionRef, SignIn, Target, UnixMillis, decide,
     invariants::RECORD_BYTES_MAX,
@@ -11,7 +11,7 @@ use otpd::record::{
 
 use super::{
     script::login,
-    world::{T0, door, phone, policy, ring, sound, start},
+    world::{self, T0, door, phone, policy, ring, sound, start},
 };
 
 /// A record and its clock, for building.
@@ -44,7 +44,19 @@ impl Built {
         let (target, code) = (Target::Id(draft.nonce), draft.code.clone());
         self.decide(Command::Check { target, code, on_match, session, address: 0 }, None).outcome
     }
+
+    /// Registers with a password by a challenge's own code.
+    fn register(&mut self, sent: &Decision, sign_in: SignIn, hash: &str) {
+        self.pass(sent, OnMatch::Grant { nonce: 30, life_ms: MINUTE }, None);
+        let (profile, password) = (ProfilePatch::default(), PasswordHash::new(hash.to_owned()));
+        let register = Command::Register { nonce: 30, profile, password, sign_in };
+        assert!(matches!(self.decide(register, None).outcome, Outcome::SignedIn(_)));
+    }
 }
+
+/// A hash of the form that ours have.
+const PASSWORD_HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAECAwQFBgcICQoLDA0ODw$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 fn sign_in(session: u64) -> SignIn {
     SignIn { session, user_id: 7_000, client: Label::of("otpd") }
@@ -52,6 +64,28 @@ fn sign_in(session: u64) -> SignIn {
 
 /// Something of everything a record can hold at once, in every state it can be in.
 fn rich() -> Record {
+    let mut built = rich_of(true);
+    built.policy.block = policy(Label::of("pair")).block;
+    let wrong = Code::from_digits("000001").unwrap();
+    let (target, on_match) = (Target::Newest(door("four/login")), OnMatch::Approve);
+    built.decide(Command::Check { target, code: wrong, on_match, session: None, address: 3 }, None);
+    for nonce in 71..74 {
+        built.decide(Command::BeginPassword { nonce, address: 4, reveal: true }, None);
+        let door = door("pair/password");
+        built.decide(Command::EndPassword { nonce, door, right: None, renewed: None }, None);
+    }
+    built.now = built.now.plus(SECOND);
+    built.decide(Command::BeginPassword { nonce: 74, address: 5, reveal: true }, None);
+    built.decide(Command::SetActive { active: false }, None);
+    built.record
+}
+
+/// The same without what schema 1 did not know.
+fn rich_1() -> Record {
+    rich_of(false).record
+}
+
+fn rich_of(registers: bool) -> Built {
     let mut built = Built::new(policy(Label::of("wide")));
     let begin = |nonce: u64, at: &str| start(nonce, door(at));
     let mut first = begin(0x0102_0304_0506_0708, "v1/login");
@@ -66,7 +100,11 @@ fn rich() -> Record {
     let settle = |nonce, delivery, result| Command::Settle { nonce, delivery, route, result };
     built.decide(settle(0x0102_0304_0506_0708, 0, SendResult::Accepted), None);
     built.now = T0.plus(SECOND);
-    built.pass(&sent, OnMatch::SignIn(sign_in(11)), None);
+    if registers {
+        built.register(&sent, sign_in(11), PASSWORD_HASH);
+    } else {
+        built.pass(&sent, OnMatch::SignIn(sign_in(11)), None);
+    }
     built.decide(Command::Refresh { session: 11, generation: 0, rotate: true }, Some(2));
     let profile = ProfilePatch {
         name: Some(Some("آدا لاولیس".to_owned())),
@@ -97,7 +135,7 @@ fn rich() -> Record {
     let wrong = Code::from_digits("000001").unwrap();
     let (target, on_match) = (Target::Newest(door("four/login")), OnMatch::Approve);
     built.decide(Command::Check { target, code: wrong, on_match, session: None, address: 0 }, None);
-    built.record
+    built
 }
 
 /// Golden bytes of each schema: the newest is what we write, and all are read for as long as the schema is known.
@@ -108,12 +146,30 @@ fn golden_bytes() {
     let lines = bytes.chunks(32).map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n");
     let golden = expect_file!["../golden/snapshot_v2.hex"];
     golden.assert_eq(&lines.collect::<String>());
-    for golden in [golden, expect_file!["../golden/snapshot_v1.hex"]] {
-        let text: String = golden.data().split_whitespace().collect();
-        let byte = |place: usize| u8::from_str_radix(&text[place..place + 2], 16).unwrap();
-        let read: Vec<u8> = (0..text.len()).step_by(2).map(byte).collect();
-        assert_eq!(snapshot::decode(phone('A'), &read), Ok(record.clone()));
-    }
+    assert_eq!(snapshot::decode(phone('A'), &bytes_of(golden.data())), Ok(record));
+    assert_eq!(snapshot::decode(phone('A'), &bytes_of(expect_file!["../golden/snapshot_v1.hex"].data())), Ok(rich_1()));
+}
+
+fn bytes_of(golden: impl AsRef<str>) -> Vec<u8> {
+    let text: String = golden.as_ref().split_whitespace().collect();
+    let byte = |place: usize| u8::from_str_radix(&text[place..place + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(byte).collect()
+}
+
+/// A record of schema 1 is what it was: an open account without a password, nothing blocked; and schema 2 from its next
+/// change on.
+#[test]
+fn schema_1_is_brought_up() {
+    let bytes = bytes_of(expect_file!["../golden/snapshot_v1.hex"].data());
+    assert_eq!(Header::peek(&bytes).unwrap().schema, 1);
+    let mut built = Built::new(policy(Label::of("pair")));
+    built.record = snapshot::decode(phone('A'), &bytes).unwrap();
+    let account = built.record.account().unwrap().clone();
+    assert_eq!((account.active, account.password), (true, None));
+    assert_eq!(snapshot::encode(&built.record)[0], SCHEMA);
+    built.now = built.now.plus(HOUR);
+    let began = built.decide(Command::BeginPassword { nonce: 1, address: 1, reveal: true }, None);
+    assert_eq!(began.outcome, Outcome::Comparing(None));
 }
 
 /// Security 58: no code, nor anything that one could search for it without the key, is in the bytes.
@@ -207,16 +263,35 @@ fn longest(head: &str, number: u64) -> Label {
     Label::new(&format!("{head}{}{number:02}", "z".repeat(24 - head.len() - 2))).unwrap()
 }
 
+fn longest_door(number: u64) -> otpd::record::Door {
+    otpd::record::Door { dialect: longest("dialect", number), purpose: longest("purpose", number) }
+}
+
+/// As many addresses as are remembered, for codes and for passwords, and as many comparisons as there may be.
+fn strike_from_everywhere(built: &mut Built, target: Target, door: otpd::record::Door) {
+    for address in (0..8).map(|address| u64::MAX - address) {
+        let (on_match, code) = (OnMatch::Approve, Code::from_digits("000000").unwrap());
+        built.decide(Command::Check { target, code, on_match, session: None, address }, None);
+        for (nonce, ends) in [(u64::MAX - address, true), (address, false)] {
+            let began = built.decide(Command::BeginPassword { nonce, address, reveal: true }, None);
+            assert!(matches!(began.outcome, Outcome::Comparing(Some(_))), "{:?}", began.outcome);
+            let end = Command::EndPassword { nonce, door, right: None, renewed: None };
+            if ends {
+                built.decide(end, None);
+            }
+        }
+    }
+}
+
 /// DESIGN 2: filled to every limit with the longest texts, a record stays under 8 KiB at every step, can be read
 /// back, and has lost nothing that anyone was promised for good.
 #[test]
 fn the_fullest_record_fits() {
     let mut policy = policy(Label::of("wide"));
-    policy.attempts_max = 100;
+    (policy.attempts_max, policy.guesses.free) = (100, 1_000);
+    policy.block = world::policy(Label::of("pair")).block;
     let mut built = Built::new(policy);
     built.now = T0.plus(u64::from(u32::MAX));
-    let longest_door =
-        |number| otpd::record::Door { dialect: longest("dialect", number), purpose: longest("purpose", number) };
     let client = longest("client", 0);
     let begin = |nonce: u64| {
         let mut start = start(u64::MAX - nonce, longest_door(nonce % 100));
@@ -233,7 +308,12 @@ fn the_fullest_record_fits() {
         let mut start = begin(session);
         start.door.purpose = Label::of("login");
         let sent = built.decide(Command::Start(Box::new(start)), None);
-        built.pass(&sent, OnMatch::SignIn(SignIn { session: u64::MAX - session, user_id: u64::MAX, client }), None);
+        let sign_in = SignIn { session: u64::MAX - session, user_id: u64::MAX, client };
+        if session == 0 {
+            built.register(&sent, sign_in, &"x".repeat(160));
+        } else {
+            built.pass(&sent, OnMatch::SignIn(sign_in), None);
+        }
         for generation in 0..3 {
             built.decide(Command::Refresh { session: u64::MAX - session, generation, rotate: true }, None);
         }
@@ -261,6 +341,11 @@ fn the_fullest_record_fits() {
             );
         }
     }
+    let live = issued.iter().rev().find_map(|sent| sent.draft.as_ref()).unwrap().nonce;
+    strike_from_everywhere(&mut built, Target::Id(live), longest_door(1));
+    let parts = serde_json::to_value(&built.record).unwrap();
+    let lengths = [&parts["blocks"], &parts["passwords"]["comparing"]].map(|list| list.as_array().unwrap().len());
+    assert_eq!(lengths, [16, 8]);
     assert!(snapshot::encode(&built.record).len() > RECORD_BYTES_MAX * 9 / 10, "the test does not fill the record");
     // Nothing that was promised for good is lost, and what was asked for last is still good.
     let export = built.decide(Command::Export { session: u64::MAX }, None).outcome;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use otpd::record::{
-    Account, Command, Decision, Door, GuessPolicy, Keyring, Label, MINUTE, MessageFacts, Outcome, PhoneNumber, Policy,
-    Record, Request, Rules, SECOND, Sender, SessionRef, SignIn, Start, UnixMillis, decide, invariants, snapshot,
+    Account, BlockPolicy, Command, Decision, Door, GuessPolicy, HOUR, Keyring, Label, MINUTE, MessageFacts, Outcome,
+    PhoneNumber, Policy, Record, Request, Rules, SECOND, Sender, SessionRef, SignIn, Start, UnixMillis, decide,
+    invariants, snapshot,
 };
 
 /// Where every script begins: some Tuesday in 2026.
@@ -24,7 +25,8 @@ pub(crate) fn ring(current: u16, older: &[u16]) -> Keyring {
     Keyring::new((current, &secret(&current)), &older)
 }
 
-/// The figures of a dialect: `v1` as it ships, `four` supersedes and has four digits, `wide` hardly limits sends.
+/// The figures of a dialect: `v1` as it ships, `four` supersedes and has four digits, `wide` hardly limits sends,
+/// `harsh` allows few guesses, `pair` blocks addresses.
 pub(crate) fn policy(dialect: Label) -> Policy {
     let v1 = Policy::default();
     match dialect.as_str() {
@@ -51,6 +53,18 @@ pub(crate) fn policy(dialect: Label) -> Policy {
             sends_per_day: 50,
             sends_per_day_per_address: 25,
             guesses: GuessPolicy { free: 1, delay_ms: SECOND, delay_max_ms: 4 * SECOND, stop_at: 6 },
+            ..v1
+        },
+        "pair" => Policy {
+            code_digits: 4,
+            code_life_ms: 10 * MINUTE,
+            cooldown_ms: 0,
+            sends_max: 50,
+            sends_per_day: 50,
+            sends_per_day_per_address: 25,
+            resend_after_ms: vec![0; 7],
+            supersedes: true,
+            block: Some(BlockPolicy { strikes: 3, block_ms: HOUR }),
             ..v1
         },
         _ => v1,

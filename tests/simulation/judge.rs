@@ -5,7 +5,7 @@
 
 use otpd::{
     phone::{Fault, Reply},
-    record::{Command, DAY, Door, Outcome, PHONE_CHANGE, Policy, Refusal, Target},
+    record::{Command, DAY, Door, Outcome, PHONE_CHANGE, Policy, Refusal, SendResult, Target},
 };
 
 use super::{
@@ -42,6 +42,7 @@ impl Case<'_> {
                 if writes_nothing(&self.op.command, &reply.outcome) {
                     self.unchanged()?;
                 }
+                self.shut(reply)?;
                 self.replays(reply)?;
                 self.issued(reply)?;
                 self.learn(reply)?;
@@ -104,13 +105,41 @@ impl Case<'_> {
                     let held = self.person.held(*session).filter(|held| held.opened.is_some());
                     held.is_none_or(|held| self.ledger.places.is_erased(held.user_id))
                 }
+                Command::Settle { nonce, delivery, result: SendResult::Failed { number_at_fault: false }, .. } => {
+                    self.ledger.seen(self.person.phone).is_none_or(|seen| !seen.keeps_failed(*nonce, *delivery))
+                }
+                Command::SetActive { active } => {
+                    let seen = self.ledger.seen(self.person.phone).filter(|_| self.op.alone.is_some());
+                    seen.is_none_or(|seen| seen.is_shut() != *active)
+                }
                 _ => true,
             },
             Outcome::Authenticated { .. } => match &self.op.command {
                 Command::UpdateProfile { patch, .. } => patch.bio.iter().flatten().all(|bio| past.bios.contains(bio)),
                 _ => true,
             },
-            Outcome::Verification(_) | Outcome::Exported(_) | Outcome::Released(_) | Outcome::Refused(_) => true,
+            Outcome::Comparing(_) => match &self.op.command {
+                Command::BeginPassword { nonce, .. } => past.begun.contains(nonce),
+                _ => false,
+            },
+            Outcome::Refused(Refusal::StruckOut { .. }) => {
+                self.by_id().is_some() || past.compared_by_number > self.person.wrong_by_number
+            }
+            Outcome::Refused(Refusal::WrongPassword { .. }) => match &self.op.command {
+                Command::EndPassword { nonce, .. } => {
+                    // One whose begin was never answered may begin behind its end.
+                    let compared = self.person.compared.iter().find(|compared| compared.nonce == *nonce);
+                    let begun = compared.is_some_and(|compared| compared.begun.is_some_and(|at| at < self.op.asked));
+                    let stored = self.ledger.seen(self.person.phone).and_then(|seen| seen.comparing(*nonce));
+                    stored.is_none() || !begun
+                }
+                _ => false,
+            },
+            Outcome::Verification(_)
+            | Outcome::Exported(_)
+            | Outcome::Released(_)
+            | Outcome::Identified(_)
+            | Outcome::Refused(_) => true,
         };
         rule(durable, "I10 what was acknowledged is not in the store")
     }
@@ -122,6 +151,18 @@ impl Case<'_> {
         let same = after.map(|seen| seen.version) == before;
         let allowed = after.is_none_or(|seen| seen.seen_at < self.op.seen_at);
         rule(same || allowed, "I9 an answer that changes nothing came with a change")
+    }
+
+    /// A shut account lets nobody in, and nobody is told of one that is not shut.
+    fn shut(&self, reply: &Reply) -> Judgement {
+        let Some(was_shut) = self.op.was_shut else { return Ok(()) };
+        let lets_in =
+            matches!(reply.outcome, Outcome::SignedIn(_) | Outcome::Authenticated { .. } | Outcome::Exported(_));
+        rule(!(was_shut && lets_in), "a shut account let someone in")?;
+        // Whoever brings an account may bring one that is shut.
+        let brings = matches!(self.op.command, Command::Adopt { .. });
+        let inactive = reply.outcome == Outcome::Refused(Refusal::Inactive);
+        rule(was_shut || brings || !inactive, "an account was said to be shut that is not")
     }
 
     /// A retry with the same key brings the answer of the first, and nothing happens twice.
@@ -145,6 +186,9 @@ impl Case<'_> {
         let Some((kept, _)) = key.kept.as_ref().filter(|_| !gone) else { return Ok(()) };
         if matches!((kept, &reply.outcome), (Outcome::Claimed { .. }, Outcome::Refused(_))) {
             return Ok(()); // a claim's answer becomes the session that came of it, and goes with that
+        }
+        if reply.outcome == Outcome::Refused(Refusal::Inactive) && matches!(kept, Outcome::SignedIn(_)) {
+            return Ok(()); // no tokens while the account is shut
         }
         if self.op.other_body {
             return rule(mismatch, "a key was taken with another body");
@@ -254,7 +298,18 @@ impl Case<'_> {
 /// Answers with which nothing may have been written.
 fn writes_nothing(command: &Command, outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Refused(Refusal::WrongCode { .. } | Refusal::RefreshReused) => false,
+        Outcome::Refused(
+            Refusal::WrongCode { .. }
+            | Refusal::StruckOut { .. }
+            | Refusal::WrongPassword { .. }
+            | Refusal::RefreshReused,
+        ) => false,
+        Outcome::Refused(Refusal::Inactive) => !matches!(
+            command,
+            Command::Check { .. } | Command::Redeem { .. } | Command::EndPassword { .. } | Command::Adopt { .. }
+        ),
+        Outcome::Identified(_) => true,
+        Outcome::Done if matches!(command, Command::ReadGrant { .. }) => true,
         Outcome::Refused(Refusal::NothingToMove) => !matches!(command, Command::Release { .. }),
         Outcome::Refused(Refusal::AccountExists) => !matches!(command, Command::Check { .. }),
         Outcome::Refused(_) | Outcome::Exported(_) => true,

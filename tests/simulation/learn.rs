@@ -36,6 +36,16 @@ impl Case<'_> {
             Command::Read { nonce } => self.read(*nonce, reply),
             Command::Redeem { nonce, sign_in } => self.redeemed(*nonce, *sign_in, reply),
             Command::Register { nonce, .. } => self.registered(*nonce, reply),
+            Command::BeginPassword { nonce, .. } => {
+                let moment = self.moment;
+                if let Outcome::Comparing(hash) = &reply.outcome
+                    && let Some(compared) = self.person.compared_mut(*nonce)
+                {
+                    (compared.begun, compared.hash) = (Some(moment), hash.clone());
+                }
+                Ok(())
+            }
+            Command::EndPassword { nonce, right, .. } => self.password_compared(*nonce, right.is_some(), reply),
             Command::Refresh { session, generation, rotate } => self.refreshed(*session, *generation, *rotate, reply),
             Command::Authenticate { session } | Command::UpdateProfile { session, .. } => {
                 self.written(&reply.outcome);
@@ -66,6 +76,9 @@ impl Case<'_> {
             }
             Command::Settle { .. }
             | Command::Unlock
+            | Command::ReadGrant { .. }
+            | Command::Identify
+            | Command::SetActive { .. }
             | Command::Adopt { .. }
             | Command::DropParcel { .. }
             | Command::DropClaim { .. } => Ok(()),
@@ -126,6 +139,10 @@ impl Case<'_> {
                 let told = asked.told_remaining.insert(*attempts_remaining, moment);
                 rule(told.is_none(), "I1 two wrong codes cost one try")
             }
+            Outcome::Refused(Refusal::StruckOut { .. }) => {
+                self.person.wrong_by_number += u64::from(self.by_id().is_none());
+                rule(!self.op.right || self.by_id().is_none(), "a right code was called wrong")
+            }
             Outcome::Approved { .. } | Outcome::SignedIn(_) | Outcome::Granted { .. } | Outcome::Claimed { .. } => {
                 if let Outcome::Granted { nonce, .. } = reply.outcome
                     && !reply.replayed
@@ -136,6 +153,28 @@ impl Case<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A password signs in its own account, once, for a comparison that was begun, and never without being right.
+    fn password_compared(&mut self, nonce: u64, was_right: bool, reply: &Reply) -> Judgement {
+        let (asked_at, moment, at) = (self.op.asked, self.moment, reply.now.0.max(self.op.seen_at));
+        let good = was_right && self.op.comparable_until.is_some_and(|until| at < until);
+        let lets_in = matches!(reply.outcome, Outcome::SignedIn(_) | Outcome::Refused(Refusal::Inactive));
+        rule(lets_in || !good, "a right password was refused")?;
+        rule(was_right || !lets_in, "a wrong password let someone in")?;
+        let passwords = &self.ledger.passwords;
+        let Some(compared) = self.person.compared.iter_mut().find(|it| it.nonce == nonce) else { return Ok(()) };
+        let once = !lets_in || compared.ended.is_none_or(|at| at > asked_at);
+        let was_begun = compared.begun.is_some_and(|at| at < asked_at);
+        if was_begun || lets_in {
+            compared.ended = compared.ended.or(Some(moment));
+        }
+        rule(once, "a comparison was ended twice")?;
+        let Outcome::SignedIn(session) = &reply.outcome else { return Ok(()) };
+        // What was compared is known only if its begin was answered.
+        let Some(_) = compared.begun else { return Ok(()) };
+        let owner = compared.hash.as_ref().and_then(|hash| passwords.get(hash.expose()));
+        rule(owner == Some(&session.user_id), "a password opened another account than its own")
     }
 
     fn approved(&mut self, reply: &Reply, asked_at: u64) -> Judgement {
@@ -197,6 +236,10 @@ impl Case<'_> {
     }
 
     fn redeemed(&mut self, nonce: u64, sign_in: SignIn, reply: &Reply) -> Judgement {
+        if reply.outcome == Outcome::Refused(Refusal::Inactive) && self.op.key.is_none() {
+            let moment = self.moment;
+            self.person.asked_mut(nonce).into_iter().for_each(|asked| asked.redeemed = asked.redeemed.or(Some(moment)));
+        }
         let Outcome::SignedIn(session) = &reply.outcome else { return Ok(()) };
         if reply.replayed {
             return Ok(());
@@ -218,6 +261,7 @@ impl Case<'_> {
     fn registered(&mut self, nonce: u64, reply: &Reply) -> Judgement {
         let signed_in = matches!(reply.outcome, Outcome::SignedIn(_)) && !reply.replayed;
         let moment = self.moment;
+        self.person.registered |= signed_in;
         let Some(grant) = self.person.grants.iter_mut().find(|grant| grant.nonce == nonce && signed_in) else {
             return Ok(());
         };
@@ -262,7 +306,8 @@ impl Case<'_> {
     fn unknown(&self, session: u64, outcome: &Outcome) -> Judgement {
         let Some(held) = self.person.held(session) else { return Ok(()) };
         let opened = held.opened.is_some_and(|at| at < self.op.asked);
-        let lost = *outcome == Outcome::Refused(Refusal::SessionUnknown) && opened && held.ended.is_none();
+        let is_gone = matches!(outcome, Outcome::Refused(Refusal::SessionUnknown | Refusal::NoAccount));
+        let lost = is_gone && opened && held.ended.is_none();
         rule(!lost || self.may_be_over(held), "I10 a session was lost")
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Ledger {
     pub(crate) places: Places,
     /// Leases of user ids: first and behind the last.
     leases: Vec<(u64, u64)>,
+    /// Whose every password is that there ever was.
+    pub(crate) passwords: BTreeMap<String, u64>,
     /// The latest time that any node's clock showed lately; nothing may be forgotten before its time by it.
     pub(crate) clock_peak: u64,
     pub(crate) broken: Vec<String>,
@@ -51,6 +53,10 @@ pub(crate) struct Past {
     pub(crate) compared_by_number: u64,
     pub(crate) bios: BTreeSet<String>,
     pub(crate) guesses: Guesses,
+    /// The same for passwords.
+    pub(crate) wrong_passwords: Guesses,
+    /// Comparisons that ever began.
+    pub(crate) begun: BTreeSet<u64>,
     /// Where the number's own time broke.
     pub(crate) breaks: Vec<Break>,
     /// Unlocks and erasures that may take effect: asked for, and not known to have been judged.
@@ -129,6 +135,13 @@ impl Ledger {
         let mut broken = steps::check(past, before.as_ref(), &seen);
         self.rebases += u64::from(before.as_ref().is_some_and(|before| seen.seen_at < before.seen_at));
         broken.extend(self.places.step(phone, before.as_ref(), Some(&seen), &mut past.erasures_asked));
+        let accounts = seen.account.iter().chain(seen.parcel.iter().map(|parcel| &parcel.account));
+        for account in accounts {
+            let Some(password) = &account.password else { continue };
+            if *self.passwords.entry(password.clone()).or_insert(account.user_id) != account.user_id {
+                broken.push("a password became another user's".to_owned());
+            }
+        }
         self.now.insert(phone, Kept { snapshot: next.clone(), seen });
         broken.into_iter().for_each(|rule| self.found(phone, &rule));
     }
@@ -141,7 +154,7 @@ impl Ledger {
         }
         let past = self.pasts.entry(phone).or_default();
         past.ended.extend(kept.seen.sessions.iter().map(|session| session.nonce));
-        past.guesses = Guesses::default();
+        (past.guesses, past.wrong_passwords) = Default::default();
         past.breaks.push(Break { wrong: u64::MAX, now: u64::MAX });
         let broken = self.places.step(phone, Some(&kept.seen), None, &mut past.erasures_asked);
         broken.into_iter().for_each(|rule| self.found(phone, &rule));
@@ -157,9 +170,11 @@ impl Past {
     pub(crate) fn lost_ms(&self, seen: usize) -> u64 {
         self.breaks.iter().skip(seen).map(|it| it.wrong - it.now).sum()
     }
+}
 
+impl Guesses {
     /// Has the number forgotten its failures by `now`? Only one without an account does.
-    pub(crate) fn forgets_failures(&self, has_account: bool, now: u64) -> bool {
-        !has_account && now >= self.guesses.last_at + DAY
+    pub(crate) fn are_forgotten(&self, has_account: bool, now: u64) -> bool {
+        !has_account && now >= self.last_at + DAY
     }
 }

@@ -35,6 +35,10 @@ pub(crate) struct Op {
     pub(crate) seen_at: u64,
     /// Breaks of the number's time before it was asked.
     pub(crate) breaks: usize,
+    /// If nothing else is under way: was there an account, and was it shut?
+    pub(crate) was_shut: Option<bool>,
+    /// If nothing else is under way: until when the comparison that it ends was good, for an account with a password.
+    pub(crate) comparable_until: Option<u64>,
 }
 
 impl Op {
@@ -44,7 +48,8 @@ impl Op {
             Command::Start(start) => Some(start.nonce),
             Command::Check { on_match: OnMatch::SignIn(sign_in), .. }
             | Command::Redeem { sign_in, .. }
-            | Command::Register { sign_in, .. } => Some(sign_in.session),
+            | Command::Register { sign_in, .. }
+            | Command::EndPassword { right: Some(sign_in), .. } => Some(sign_in.session),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::ledger::{Break, Past};
-use otpd::record::{Code, Command, DAY, Outcome, PhoneNumber, SessionRef};
+use otpd::record::{Code, Command, DAY, Outcome, PasswordHash, PhoneNumber, SessionRef};
 
 /// A place in the order of all requests and answers.
 pub(crate) type Moment = u64;
@@ -18,6 +18,9 @@ pub(crate) struct Person {
     pub(crate) asked: Vec<Asked>,
     pub(crate) held: Vec<Held>,
     pub(crate) grants: Vec<Granted>,
+    pub(crate) compared: Vec<Compared>,
+    /// Somebody has registered here, so that passwords are worth a try.
+    pub(crate) registered: bool,
     pub(crate) keys: Vec<Key>,
     pub(crate) sends: Vec<Sent>,
     /// Acknowledged wrong codes by number, ever.
@@ -85,6 +88,18 @@ pub(crate) struct Granted {
     pub(crate) used: Option<Moment>,
 }
 
+/// A password that was to be compared.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    pub(crate) nonce: u64,
+    /// When it was acknowledged, if it was.
+    pub(crate) begun: Option<Moment>,
+    /// What to compare with.
+    pub(crate) hash: Option<PasswordHash>,
+    /// When its end was acknowledged.
+    pub(crate) ended: Option<Moment>,
+}
+
 /// An `Idempotency-Key` and what was asked with it.
 #[derive(Debug)]
 pub(crate) struct Key {
@@ -149,6 +164,8 @@ impl Person {
             asked: Vec::new(),
             held: Vec::new(),
             grants: Vec::new(),
+            compared: Vec::new(),
+            registered: false,
             keys: Vec::new(),
             sends: Vec::new(),
             wrong_by_number: 0,
@@ -173,6 +190,10 @@ impl Person {
 
     pub(crate) fn asked_mut(&mut self, nonce: u64) -> Option<&mut Asked> {
         self.asked.iter_mut().find(|asked| asked.nonce == nonce)
+    }
+
+    pub(crate) fn compared_mut(&mut self, nonce: u64) -> Option<&mut Compared> {
+        self.compared.iter_mut().find(|compared| compared.nonce == nonce)
     }
 
     pub(crate) fn held(&self, nonce: u64) -> Option<&Held> {
@@ -207,6 +228,7 @@ impl Person {
         trim(&mut self.asked, 24);
         trim(&mut self.held, 60);
         trim(&mut self.grants, 8);
+        trim(&mut self.compared, 24);
         trim(&mut self.keys, 24);
         trim(&mut self.sends, 60);
     }

@@ -1,20 +1,24 @@
 //! Draws what is asked next: commands as people and their attackers ask them, from what the outside knows.
 
 use otpd::record::{
-    Code, Command, IdempotencyKey, Label, MessageFacts, Move, OnMatch, ProfilePatch, Request, Sender, SessionRef,
-    SignIn, Start, Target,
+    Code, Command, Door, IdempotencyKey, Label, MessageFacts, Move, OnMatch, PASSWORD, PasswordHash, ProfilePatch,
+    Request, Sender, SessionRef, SignIn, Start, Target,
 };
 
 use super::{
     learn::PAYMENT,
     lots::Lots,
     op::{Chore, Op},
-    person::{Asked, Held, Key, Person},
+    person::{Asked, Compared, Held, Key, Person},
     run::Sim,
 };
 
 /// The door of phone changes.
 const PHONE_CHANGE_DOOR: usize = 3;
+/// The door that blocks addresses and takes passwords.
+const BLOCKING_DOOR: usize = 4;
+/// Client addresses of those who answer.
+const ADDRESSES: u64 = 4;
 
 /// What is asked, before it is known of which node.
 struct Draft {
@@ -46,7 +50,7 @@ impl Sim {
     }
 
     fn draft(&mut self, who: usize, user_id: Option<u64>) -> Option<Draft> {
-        const WEIGHTS: [u64; 15] = [13, 40, 2, 7, 3, 8, 3, 9, 7, 5, 3, 2, 1, 1, 9];
+        const WEIGHTS: [u64; 18] = [13, 40, 2, 7, 3, 8, 16, 9, 7, 5, 3, 1, 1, 1, 12, 18, 22, 4];
         let (lots, person) = (&mut self.lots, &self.people[who]);
         match lots.weighted(&WEIGHTS) {
             1 => self.draft_check(who, user_id),
@@ -60,8 +64,8 @@ impl Sim {
             }
             6 => {
                 let nonce = lots.recent(&person.grants)?.nonce;
-                let profile = ProfilePatch::default();
-                plain(Command::Register { nonce, profile, sign_in: sign_in(lots, user_id?) }, 0)
+                let (profile, password) = (ProfilePatch::default(), lots.chance(900).then(|| password(lots)));
+                plain(Command::Register { nonce, profile, password, sign_in: sign_in(lots, user_id?) }, 0)
             }
             7 => {
                 let held = pick_held(lots, person)?;
@@ -86,12 +90,39 @@ impl Sim {
             12 => plain(Command::Unlock, 0),
             13 => plain(Command::Export { session: pick_held(lots, person)?.nonce }, 0),
             14 => self.draft_phone_change(),
+            15 => {
+                if !person.registered && lots.chance(920) {
+                    return None;
+                }
+                let (nonce, from, reveal) = (lots.draw(), address(lots), lots.chance(500));
+                plain(Command::BeginPassword { nonce, address: from, reveal }, BLOCKING_DOOR)
+            }
+            16 => self.draft_compared(who),
+            17 => match lots.weighted(&[3, 5, 2, 2]) {
+                0 => plain(Command::SetActive { active: false }, 0),
+                1 => plain(Command::SetActive { active: true }, 0),
+                2 => plain(Command::Identify, 0),
+                _ => plain(Command::ReadGrant { nonce: lots.recent(&person.grants)?.nonce }, 0),
+            },
             _ => Some(self.draft_start()),
         }
     }
 
+    /// What a comparison came to; now and then somebody says that one was right which could not be.
+    fn draft_compared(&mut self, who: usize) -> Option<Draft> {
+        let (lots, person) = (&mut self.lots, &self.people[who]);
+        let open: Vec<&Compared> =
+            person.compared.iter().filter(|it| it.begun.is_some() && it.ended.is_none()).collect();
+        let compared = if lots.chance(900) { *lots.recent(&open)? } else { lots.recent(&person.compared)? };
+        let is_right = if compared.hash.is_some() { lots.chance(550) } else { lots.chance(100) };
+        let right = is_right.then(|| sign_in(lots, 0));
+        let renewed = (is_right && lots.chance(200)).then(|| password(lots));
+        let door = Door { purpose: PASSWORD, ..self.world.policies[BLOCKING_DOOR].0 };
+        plain(Command::EndPassword { nonce: compared.nonce, door, right, renewed }, BLOCKING_DOOR)
+    }
+
     fn draft_start(&mut self) -> Draft {
-        let door = self.lots.weighted(&[6, 5, 2]);
+        let door = [0, 1, PAYMENT, BLOCKING_DOOR][self.lots.weighted(&[6, 5, 2, 4])];
         Draft { command: self.start(door, None), door, right: false }
     }
 
@@ -144,13 +175,14 @@ impl Sim {
         let by_number = lots.chance(450);
         let door = if by_number && lots.chance(80) { lots.index(self.world.policies.len()) } else { asked.door };
         let target = if by_number { Target::Newest(self.world.policies[door].0) } else { Target::Id(asked.nonce) };
-        let on_match = match lots.weighted(&[4, 4, 2]) {
+        let on_match = match lots.weighted(&[4, 3, 5]) {
             0 => OnMatch::Approve,
             1 => OnMatch::SignIn(sign_in(lots, user_id?)),
             _ => OnMatch::Grant { nonce: lots.draw(), life_ms: 5 * otpd::record::MINUTE },
         };
         let session = asked.bound_to.filter(|_| lots.chance(900));
-        Some(Draft { command: Command::Check { target, code, on_match, session, address: 0 }, door, right })
+        let from = address(lots);
+        Some(Draft { command: Command::Check { target, code, on_match, session, address: from }, door, right })
     }
 
     /// The same key again: with what it came with, or (rarely) with something else.
@@ -244,6 +276,8 @@ impl Sim {
             delay_ms: 0,
             seen_at: 0,
             breaks: 0,
+            was_shut: None,
+            comparable_until: None,
         };
         if right && matches!(op.command, Command::Check { target: Target::Newest(_), .. }) {
             op.right = false; // whose code it is there, the number decides
@@ -312,6 +346,16 @@ fn pick_held<'a>(lots: &mut Lots, person: &'a Person) -> Option<&'a Held> {
 
 fn sender(lots: &mut Lots) -> Sender {
     Sender { address: lots.below(3), keyed: lots.chance(300) }
+}
+
+/// Mostly one and the same.
+fn address(lots: &mut Lots) -> u64 {
+    if lots.chance(700) { 0 } else { lots.below(ADDRESSES) }
+}
+
+/// What stands for the hash of a password that nobody has had before.
+fn password(lots: &mut Lots) -> PasswordHash {
+    PasswordHash::new(format!("{:x}", lots.draw())).unwrap()
 }
 
 fn sign_in(lots: &mut Lots, user_id: u64) -> SignIn {

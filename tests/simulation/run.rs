@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use otpd::{
     phone::{Fault, Reply},
-    record::{Command, Outcome, PhoneNumber, Refusal},
+    record::{Command, Outcome, PASSWORD, PhoneNumber, Refusal},
 };
 use tokio::time::sleep;
 
@@ -125,7 +125,11 @@ impl Sim {
         for _ in 0..self.lots.between(3, 8) {
             self.moment += 1;
             let node = self.lots.index(self.world.nodes.len());
-            ops.push(Op { node, asked: self.moment, command: op.command.clone(), chore: None, ..op });
+            let mut command = op.command.clone();
+            if let Command::BeginPassword { nonce, .. } = &mut command {
+                *nonce = self.lots.draw();
+            }
+            ops.push(Op { node, asked: self.moment, command, chore: None, ..op });
         }
     }
 
@@ -236,6 +240,13 @@ impl Sim {
                     self.settles.extend(draft.map(settle));
                 }
                 Outcome::Approved { .. } => self.tally.approved += 1,
+                Outcome::SignedIn(session) if session.door.purpose == PASSWORD && !reply.replayed => {
+                    self.tally.by_password += u64::from(matches!(op.command, Command::EndPassword { .. }));
+                }
+                Outcome::Refused(Refusal::AddressBlocked { .. }) => self.tally.blocked += 1,
+                Outcome::Refused(Refusal::PasswordBusy) => self.tally.busy += 1,
+                Outcome::Refused(Refusal::WrongPassword { .. }) => self.tally.wrong_passwords += 1,
+                Outcome::Refused(Refusal::Inactive) => self.tally.shut_out += 1,
                 Outcome::Claimed { from, .. } => {
                     if let Command::Check { session: Some(session), .. } = &op.command {
                         let to = self.people[op.who].phone;
@@ -343,6 +354,9 @@ fn is_repeatable(command: &Command) -> bool {
             | Command::Resend { .. }
             | Command::Refresh { .. }
             | Command::Redeem { .. }
+            | Command::Register { .. }
+            | Command::BeginPassword { .. }
+            | Command::EndPassword { .. }
             | Command::Read { .. }
             | Command::Authenticate { .. }
             | Command::EndSession { .. }

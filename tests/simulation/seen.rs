@@ -16,9 +16,35 @@ pub(crate) struct Seen {
     pub(crate) guesses: SeenGuesses,
     pub(crate) account: Option<SeenAccount>,
     pub(crate) sessions: Vec<SeenSession>,
+    pub(crate) grants: Vec<SeenGrant>,
     pub(crate) answers: Vec<SeenAnswer>,
     pub(crate) claim: Option<SeenClaim>,
     pub(crate) parcel: Option<SeenParcel>,
+    pub(crate) blocks: Vec<SeenStrikes>,
+    pub(crate) passwords: SeenPasswords,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct SeenStrikes {
+    /// `Code` or `Password`.
+    pub(crate) asked: String,
+    pub(crate) address: u64,
+    pub(crate) count: u8,
+    pub(crate) blocked: bool,
+    pub(crate) until: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct SeenPasswords {
+    pub(crate) guesses: SeenGuesses,
+    pub(crate) comparing: Vec<SeenComparing>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct SeenComparing {
+    pub(crate) nonce: u64,
+    pub(crate) address: u64,
+    pub(crate) at: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -46,6 +72,7 @@ pub(crate) enum SeenStage {
 pub(crate) struct SeenDelivery {
     pub(crate) number: u8,
     pub(crate) state: String,
+    pub(crate) repeated: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -71,6 +98,8 @@ pub(crate) struct SeenGuesses {
 pub(crate) struct SeenAccount {
     pub(crate) user_id: u64,
     pub(crate) profile: SeenProfile,
+    pub(crate) active: bool,
+    pub(crate) password: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -81,9 +110,20 @@ pub(crate) struct SeenProfile {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct SeenSession {
     pub(crate) nonce: u64,
+    pub(crate) door: SeenDoor,
     pub(crate) generation: u32,
     pub(crate) rotated_at: u64,
     pub(crate) expires_at: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct SeenDoor {
+    pub(crate) purpose: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct SeenGrant {
+    pub(crate) nonce: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -121,6 +161,31 @@ impl Seen {
         self.sessions.iter().find(|session| session.nonce == nonce)
     }
 
+    pub(crate) fn comparing(&self, nonce: u64) -> Option<&SeenComparing> {
+        self.passwords.comparing.iter().find(|comparing| comparing.nonce == nonce)
+    }
+
+    pub(crate) fn has_password(&self) -> bool {
+        self.account.as_ref().is_some_and(|account| account.password.is_some())
+    }
+
+    /// Is a send still counted that failed? One that was made twice may have failed for two reasons.
+    pub(crate) fn keeps_failed(&self, nonce: u64, delivery: u8) -> bool {
+        let of = |it: &&SeenDelivery| it.number == delivery && it.state == "Failed" && !it.repeated;
+        let failed = self.challenge(nonce).is_some_and(|challenge| challenge.deliveries.iter().any(|it| of(&it)));
+        failed && self.sends.sends.iter().any(|sent| (sent.challenge, sent.delivery) == (nonce, delivery))
+    }
+
+    /// Wrong answers that are held against an address.
+    pub(crate) fn strikes(&self, asked: &str, address: u64) -> Option<&SeenStrikes> {
+        self.blocks.iter().find(|strikes| strikes.asked == asked && strikes.address == address)
+    }
+
+    /// Is there an account that is shut?
+    pub(crate) fn is_shut(&self) -> bool {
+        self.account.as_ref().is_some_and(|account| !account.active)
+    }
+
     /// The account on its way to or from this number.
     pub(crate) fn change(&self, phone: PhoneNumber) -> Option<Move> {
         let claim = self.claim.as_ref().map(|it| Move { from: it.from, to: phone, session: it.session });
@@ -135,6 +200,11 @@ impl Seen {
             (self.claim.is_some() || self.parcel.is_some(), "an account on its way"),
             (self.sends.sends.iter().any(|sent| recent(sent.at)), "sends of the day"),
             (self.guesses.failures > 0 && recent(self.guesses.last_at), "failures of the day"),
+            (
+                self.passwords.guesses.failures > 0 && recent(self.passwords.guesses.last_at),
+                "wrong passwords of the day",
+            ),
+            (self.blocks.iter().any(|strikes| now < strikes.until), "a blocked address"),
             (self.answers.iter().any(|answer| recent(answer.at)), "kept answers"),
             (self.challenges.iter().any(|challenge| recent(challenge.created_at)), "challenges of the day"),
         ];

@@ -19,15 +19,22 @@ pub(crate) const GUESS_DELAY_MAX_MS: u64 = 20 * MINUTE;
 /// Failures after which checks by number end.
 pub(crate) const GUESSES_STOP_AT: u16 = 12;
 
+/// Wrong answers in a row that block an address, where one does.
+pub(crate) const STRIKES: u8 = 3;
+/// How long, and how long a wrong answer is remembered.
+pub(crate) const BLOCK_MS: u64 = HOUR;
+
 /// One step of one number: both records, and what of it is worked out once.
-struct Step<'a> {
-    before: Option<&'a Seen>,
-    after: &'a Seen,
+pub(super) struct Step<'a> {
+    pub(super) before: Option<&'a Seen>,
+    pub(super) after: &'a Seen,
     /// The clock was more than an hour behind: times were brought back.
-    rebased: bool,
+    pub(super) rebased: bool,
+    /// It was an unlock, by what it did to the counts.
+    pub(super) unlocked: bool,
     /// A challenge that was approved in it.
-    approved: Option<u64>,
-    compared_by_id: u32,
+    pub(super) approved: Option<u64>,
+    pub(super) compared_by_id: u32,
     compared_by_number: u32,
     broken: Vec<String>,
 }
@@ -35,15 +42,28 @@ struct Step<'a> {
 /// Enters the step into the number's past and answers which rules it breaks.
 pub(crate) fn check(past: &mut Past, before: Option<&Seen>, after: &Seen) -> Vec<String> {
     let rebased = before.is_some_and(|before| after.seen_at < before.seen_at);
-    let mut step =
-        Step { before, after, rebased, approved: None, compared_by_id: 0, compared_by_number: 0, broken: Vec::new() };
+    let mut step = Step {
+        before,
+        after,
+        rebased,
+        unlocked: false,
+        approved: None,
+        compared_by_id: 0,
+        compared_by_number: 0,
+        broken: Vec::new(),
+    };
     if let Some(before) = before.filter(|_| rebased) {
         past.breaks.push(Break { wrong: before.seen_at, now: after.seen_at });
-        past.guesses.shaken = true;
+        for guesses in [&mut past.guesses, &mut past.wrong_passwords] {
+            (guesses.shaken, guesses.last_at) = (true, guesses.last_at.min(after.seen_at));
+        }
     }
     step.versions(past);
     step.challenges(past);
+    step.unlocked = step.may_be_unlock(past);
     step.guesses(past);
+    step.passwords(past);
+    step.blocks();
     step.sends();
     step.sessions(past);
     past.bios.extend(after.account.iter().filter_map(|account| account.profile.bio.clone()));
@@ -51,7 +71,7 @@ pub(crate) fn check(past: &mut Past, before: Option<&Seen>, after: &Seen) -> Vec
 }
 
 impl Step<'_> {
-    fn rule(&mut self, holds: bool, rule: &str) {
+    pub(super) fn rule(&mut self, holds: bool, rule: &str) {
         if !holds {
             self.broken.push(rule.to_owned());
         }
@@ -114,9 +134,17 @@ impl Step<'_> {
         }
     }
 
+    /// Everything that is counted is gone, something was, and somebody has asked for that.
+    fn may_be_unlock(&self, past: &Past) -> bool {
+        let counted =
+            |seen: &Seen| seen.guesses.failures > 0 || seen.passwords.guesses.failures > 0 || !seen.blocks.is_empty();
+        let was_counted = self.before.is_some_and(counted) && self.approved.is_none();
+        past.unlocks_asked > 0 && was_counted && !counted(self.after)
+    }
+
     fn guesses(&mut self, past: &mut Past) {
         let (has_account, now) = (self.before.is_some_and(|before| before.account.is_some()), self.after.seen_at);
-        if past.forgets_failures(has_account, now) {
+        if past.guesses.are_forgotten(has_account, now) {
             past.guesses = Guesses::default();
         }
         if self.compared_by_number > 0 {
@@ -128,10 +156,7 @@ impl Step<'_> {
                 Guesses { failures: past.guesses.failures.saturating_add(1), last_at: now, shaken: self.rebased };
         }
         let found = self.after.guesses.failures;
-        if self.approved.is_some() {
-            past.guesses = Guesses::default();
-        } else if found == 0 && past.guesses.failures > 0 && past.unlocks_asked > 0 {
-            past.unlocks_asked -= 1;
+        if self.approved.is_some() || self.unlocked {
             past.guesses = Guesses::default();
         }
         // A clock that ran ahead and back can make the day of forgetting pass in the record's time alone.

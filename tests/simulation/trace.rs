@@ -50,6 +50,12 @@ pub(crate) struct Tally {
     pub(crate) requests: u64,
     pub(crate) unknown: u64,
     pub(crate) approved: u64,
+    /// Sign-ins by password, wrong ones, refusals of blocked addresses, of busy numbers and of shut accounts.
+    pub(crate) by_password: u64,
+    pub(crate) wrong_passwords: u64,
+    pub(crate) blocked: u64,
+    pub(crate) busy: u64,
+    pub(crate) shut_out: u64,
     pub(crate) moved: u64,
     pub(crate) crashes: u64,
     /// Changes that were under way in a crash.
@@ -76,6 +82,11 @@ impl std::ops::AddAssign for Tally {
         self.requests += other.requests;
         self.unknown += other.unknown;
         self.approved += other.approved;
+        self.by_password += other.by_password;
+        self.wrong_passwords += other.wrong_passwords;
+        self.blocked += other.blocked;
+        self.busy += other.busy;
+        self.shut_out += other.shut_out;
         self.moved += other.moved;
         self.crashes += other.crashes;
         self.cut_off += other.cut_off;

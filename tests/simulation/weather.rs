@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use otpd::record::{Command, Label, OnMatch, Request, SendResult};
 
 use super::{
+    locks::COMPARING_MS,
     op::{Chore, Op},
-    person::{Asked, Held, Person},
+    person::{Asked, Compared, Held, Person},
     run::Sim,
+    seen::Seen,
     world,
 };
 
@@ -156,6 +158,13 @@ impl Sim {
             op.seen_at = seen.map_or(0, |seen| seen.seen_at);
             let alone = together.get(&op.who) == Some(&1) && now >= person.muddy_until_ms;
             op.alone = alone.then(|| seen.map(|seen| seen.version));
+            op.was_shut = seen.filter(|_| alone).map(Seen::is_shut);
+            op.comparable_until = match &op.command {
+                Command::EndPassword { nonce, .. } => seen
+                    .filter(|seen| alone && seen.has_password())
+                    .and_then(|seen| seen.comparing(*nonce).map(|comparing| comparing.at + COMPARING_MS)),
+                _ => None,
+            };
             let past = ledger.past_mut(person.phone);
             past.unlocks_asked += u32::from(matches!(op.command, Command::Unlock));
             past.erasures_asked += u32::from(matches!(op.command, Command::Erase { .. }));
@@ -179,11 +188,15 @@ impl Person {
             Command::Check { on_match: OnMatch::SignIn(sign_in), .. }
             | Command::Redeem { sign_in, .. }
             | Command::Register { sign_in, .. }
+            | Command::EndPassword { right: Some(sign_in), .. }
             | Command::Adopt { sign_in: Some(sign_in), .. }
                 if self.held(sign_in.session).is_none() =>
             {
                 self.opens_asked += 1;
                 self.held.push(Held::new(sign_in, op.asked, self.opens_asked, op.breaks));
+            }
+            Command::BeginPassword { nonce, .. } => {
+                self.compared.push(Compared { nonce: *nonce, begun: None, hash: None, ended: None });
             }
             Command::Refresh { session, .. } | Command::EndSession { session, .. } => {
                 self.held_mut(*session).into_iter().for_each(|held| held.doubts += 1);

@@ -12,8 +12,8 @@ use otpd::{
     clock::Clock,
     phone::{Directory, DirectorySettings, Parts, SweepSettings, Sweeper},
     record::{
-        Door, GuessPolicy, HOUR, Keyring, LOGIN, Label, MINUTE, Move, PHONE_CHANGE, PhoneNumber, Policy, SECOND,
-        UnixMillis,
+        BlockPolicy, Door, GuessPolicy, HOUR, Keyring, LOGIN, Label, MINUTE, Move, PHONE_CHANGE, PhoneNumber, Policy,
+        SECOND, UnixMillis,
     },
     store::{
         SnapshotStore,
@@ -167,7 +167,8 @@ impl World {
     }
 }
 
-/// Doors: `/v1`, a dialect that supersedes, a purpose that signs nobody in, and the phone change.
+/// Doors: `/v1`, a dialect that supersedes, a purpose that signs nobody in, the phone change, and a dialect that blocks
+/// addresses and takes passwords.
 fn policies() -> Vec<(Door, Arc<Policy>)> {
     let v1 = Label::of("v1");
     let ours = Policy {
@@ -193,6 +194,12 @@ fn policies() -> Vec<(Door, Arc<Policy>)> {
         supersedes: true,
         ..ours.clone()
     };
+    let blocking = Policy {
+        attempts_max: 5,
+        supersedes: false,
+        block: Some(BlockPolicy { strikes: steps::STRIKES, block_ms: steps::BLOCK_MS }),
+        ..dialect.clone()
+    };
     let payment = Door { dialect: v1, purpose: Label::of("payment") };
     let (ours, dialect) = (Arc::new(ours), Arc::new(dialect));
     vec![
@@ -200,6 +207,7 @@ fn policies() -> Vec<(Door, Arc<Policy>)> {
         (Door { dialect: Label::of("other"), purpose: LOGIN }, dialect),
         (payment, Arc::clone(&ours)),
         (Door { dialect: v1, purpose: PHONE_CHANGE }, ours),
+        (Door { dialect: Label::of("blocking"), purpose: LOGIN }, Arc::new(blocking)),
     ]
 }
 

@@ -25,15 +25,25 @@ use crate::record::{
 use super::{
     Rules, Step,
     send::view,
-    session::{authenticate, open},
+    session::{authenticate, open_if_active},
 };
 
 /// The door that sessions are opened at when a number was changed.
 const PHONE_CHANGE_DOOR: Door = Door { dialect: Label::of("v1"), purpose: PHONE_CHANGE };
 
+/// Whose session asks: it must be alive, and its account not shut.
+fn owner(record: &Record, session: u64) -> Result<&Account, Refusal> {
+    match (record.session(session), &record.account) {
+        (Some(_), Some(account)) if account.active => Ok(account),
+        (Some(_), Some(_)) => Err(Refusal::Inactive),
+        _ => Err(Refusal::SessionUnknown),
+    }
+}
+
 pub(super) fn export(rules: Rules<'_>, after: &Record, session: u64, now: UnixMillis) -> Step {
-    let (Some(_), Some(account)) = (after.session(session), &after.account) else {
-        return Step::refused(Refusal::SessionUnknown);
+    let account = match owner(after, session) {
+        Ok(account) => account,
+        Err(refusal) => return Step::refused(refusal),
     };
     let views = after.challenges.iter().filter_map(|challenge| view(rules.policy, after, challenge.nonce, now));
     Step::unchanged(Outcome::Exported(Box::new(Export {
@@ -46,16 +56,16 @@ pub(super) fn export(rules: Rules<'_>, after: &Record, session: u64, now: UnixMi
 }
 
 pub(super) fn update(after: &mut Record, session: u64, patch: &ProfilePatch, now: UnixMillis) -> Step {
-    if after.session(session).is_none() {
-        return Step::refused(Refusal::SessionUnknown);
-    }
-    let Some(account) = &mut after.account else { return Step::refused(Refusal::SessionUnknown) };
-    let patched = account.profile.patched(patch);
+    let patched = match owner(after, session) {
+        Ok(account) => account.profile.patched(patch),
+        Err(refusal) => return Step::refused(refusal),
+    };
     if patched.bytes() > PROFILE_BYTES_MAX {
         return Step::refused(Refusal::ProfileTooLarge);
     }
-    let changed = patched != account.profile;
-    if changed {
+    let written = after.account.as_mut().filter(|account| account.profile != patched);
+    let changed = written.is_some();
+    if let Some(account) = written {
         account.profile = patched;
         account.updated_at = now;
     }
@@ -64,8 +74,8 @@ pub(super) fn update(after: &mut Record, session: u64, patch: &ProfilePatch, now
 
 /// Account, profile and sessions go; window, counts and locks run out by themselves, so erasing buys nothing.
 pub(super) fn erase(after: &mut Record, session: u64) -> Step {
-    if after.session(session).is_none() {
-        return Step::refused(Refusal::SessionUnknown);
+    if let Err(refusal) = owner(after, session) {
+        return Step::refused(refusal);
     }
     depart(after);
     after.account = None;
@@ -149,19 +159,22 @@ pub(super) fn adopt(
 ) -> Step {
     let waited = after.claim.take_if(|waiting| *waiting == claim).is_some();
     if waited {
+        after.passwords.abandon();
         after.account = Some(Account { updated_at: now, verified_at: now, ..account.clone() });
     }
     if after.account.as_ref().is_none_or(|present| present.user_id != account.user_id) {
         return Step::refused(Refusal::NothingToMove);
     }
     let outcome = match sign_in {
-        Some(sign_in) => Outcome::SignedIn(open(rules, after, PHONE_CHANGE_DOOR, sign_in, now)),
+        // One that was shut on its way arrives as it is, and nobody signs in.
+        Some(sign_in) => open_if_active(rules, after, PHONE_CHANGE_DOOR, sign_in, now),
         None => Outcome::Done,
     };
-    if sign_in.is_some() {
+    let signed_in = matches!(outcome, Outcome::SignedIn(_));
+    if signed_in {
         answer_claims(after, claim, &outcome);
     }
-    Step { changed: waited || sign_in.is_some(), ..Step::unchanged(outcome) }
+    Step { changed: waited || signed_in, ..Step::unchanged(outcome) }
 }
 
 /// A retry of the check that claimed the account gets what that check came to in the end: the session.

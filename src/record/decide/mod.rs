@@ -117,7 +117,7 @@ fn apply(rules: Rules<'_>, before: &Record, after: &mut Record, command: &Comman
         }
         Command::EndPassword { nonce, door, right, renewed } => {
             let verdict = password::Verdict { nonce: *nonce, right: *right, renewed: renewed.as_ref() };
-            password::end(rules, after, *door, verdict, now)
+            password::end(rules, before, after, *door, verdict, now)
         }
         Command::SetActive { active } => account::set_active(after, *active, now),
         Command::Refresh { session, generation, rotate } => {
@@ -153,6 +153,10 @@ fn recall(
         return Some(Step::refused(Refusal::IdempotencyMismatch));
     }
     let mut outcome = kept.outcome.clone();
+    // A replay signs tokens afresh, and for a shut account nobody gets any.
+    if kept.session().is_some() && after.account.as_ref().is_some_and(|account| !account.active) {
+        return Some(Step::refused(Refusal::Inactive));
+    }
     if let Outcome::Issued(view) = &outcome
         && let Some(step) = send::recall(rules, after, view, command, now)
     {

@@ -19,10 +19,10 @@ use super::{
 /// Counts a try and gives the hash to compare with. A number without an account or without a password is compared as
 /// well, with any hash, so that time tells nothing.
 pub(super) fn begin(rules: Rules<'_>, after: &mut Record, comparing: Comparing, reveal: bool) -> Step {
-    let found_lost = count_lost(rules, after, comparing.at);
+    count_lost(rules, after, comparing.at);
     match judge(rules, after, &comparing, reveal) {
-        // What was lost is written down with a refusal too, or the next one would find it again.
-        Err(refusal) => Step { changed: found_lost, ..Step::refused(refusal) },
+        // What was lost is not written down for a refusal's sake: whoever asks next finds it again, at the same times.
+        Err(refusal) => Step::refused(refusal),
         Ok(()) => {
             after.passwords.guesses.count(&rules.policy.guesses, comparing.at);
             after.passwords.begin(comparing);
@@ -58,10 +58,20 @@ pub(super) struct Verdict<'a> {
 }
 
 /// Enters what a comparison came to. One that is not under way any more was counted as lost, or its account has gone.
-pub(super) fn end(rules: Rules<'_>, after: &mut Record, door: Door, verdict: Verdict<'_>, now: UnixMillis) -> Step {
+/// One that is over by the clock alone is still in `before`: that is written down, or with a clock that is set back it
+/// would be under way again.
+pub(super) fn end(
+    rules: Rules<'_>,
+    before: &Record,
+    after: &mut Record,
+    door: Door,
+    verdict: Verdict<'_>,
+    now: UnixMillis,
+) -> Step {
     let found_lost = count_lost(rules, after, now);
     let Some(comparing) = after.passwords.end(verdict.nonce) else {
-        return Step { changed: found_lost, ..Step::refused(Refusal::WrongPassword { blocked_until: None }) };
+        let changed = found_lost || before.passwords.is_under_way(verdict.nonce);
+        return Step { changed, ..Step::refused(Refusal::WrongPassword { blocked_until: None }) };
     };
     let password = after.account.as_mut().and_then(|account| account.password.as_mut());
     let (Some(sign_in), Some(password)) = (verdict.right, password) else {
@@ -72,7 +82,9 @@ pub(super) fn end(rules: Rules<'_>, after: &mut Record, door: Door, verdict: Ver
         password.clone_from(renewed);
     }
     after.passwords.guesses.clear();
-    after.blocks.forgive(Asked::Password, comparing.address);
+    if rules.policy.block.is_some() {
+        after.blocks.forgive(Asked::Password, comparing.address);
+    }
     Step::changed(open_if_active(rules, after, door, sign_in, now))
 }
 
@@ -87,5 +99,7 @@ fn count_lost(rules: Rules<'_>, after: &mut Record, now: UnixMillis) -> bool {
     for comparing in &lost {
         strike(rules, after, comparing.address, comparing.at);
     }
+    // It may have been so long ago that what it brought is over by now.
+    after.blocks.purge(now);
     !lost.is_empty()
 }

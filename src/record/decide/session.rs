@@ -20,6 +20,10 @@ pub(super) fn may_open(record: &Record) -> Result<(), Refusal> {
 /// Opens a session, making the account if there is none.
 pub(super) fn open(rules: Rules<'_>, after: &mut Record, door: Door, sign_in: SignIn, now: UnixMillis) -> SignedIn {
     let is_new_user = after.account.is_none();
+    if is_new_user {
+        // What is being compared was begun without an account, and is not about this one.
+        after.passwords.abandon();
+    }
     let account = after.account.get_or_insert_with(|| Account {
         user_id: sign_in.user_id,
         created_at: now,
