@@ -242,6 +242,9 @@ impl Facts {
             return over.to_owned();
         }
         let policy = policy(challenge.door.dialect);
+        if challenge.by_id >= policy.attempts_max {
+            return "exhausted".to_owned();
+        }
         let (left, at) = (challenge.resends_left(&policy), self.resend_at(challenge, &policy));
         if left == 0 || challenge.sends.len() >= 8 {
             return format!("resends {}", challenge.until);

@@ -4,7 +4,7 @@
 use otpd::sms::SendClass;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Script, TestApp};
+use crate::harness::{Answer, Script, TestApp, wrong};
 
 const TO: &str = "+989123456789";
 
@@ -268,4 +268,20 @@ async fn more_sends_than_allowed_are_refused_before_anything_is_decided() {
     let (held, ()) = tokio::join!(held, others);
     held.is(201);
     app.post("/v1/verifications", json!({ "to": "+989120000001" })).await.is(201);
+}
+
+/// contracts/v1.md: after the last wrong code a verification is over, for a resend as well; nothing is sent for nothing.
+#[tokio::test]
+async fn an_exhausted_verification_is_not_sent_again() {
+    let app = TestApp::start().await;
+    let to = "+989121110077";
+    let id = app.start_for(to).await;
+    let code = app.gateway.code(to);
+    for n in 1..=5 {
+        app.check(&id, &wrong(&code, n)).await;
+    }
+    app.wait_s(30);
+    app.resend(&id).await.refused(429, "max_attempts_reached");
+    assert_eq!(app.gateway.sent_to(to).len(), 1);
+    app.stop().await;
 }

@@ -91,6 +91,10 @@ pub(super) fn resend(
             return Step::refused(Refusal::Closed);
         }
         Stage::Pending if now >= challenge.expires_at => return Step::refused(Refusal::Expired),
+        // Whoever resends holds the id, and by it nothing is left to check.
+        Stage::Pending if challenge.attempts_by_id >= challenge.attempts_max => {
+            return Step::refused(Refusal::AttemptsExhausted { expires_at: challenge.expires_at });
+        }
         Stage::Pending if challenge.secret != Secret::Derived && !chosen_is_known => {
             return Step::refused(Refusal::ChosenCodeNeeded);
         }
