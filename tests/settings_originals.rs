@@ -1,7 +1,5 @@
 //! Settings by the names that the originals of the dialects read from the environment, and their `.env` files.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::{fs, path::Path, time::Duration};
 
 use otpd::settings::{self, GatewayKind, Settings};

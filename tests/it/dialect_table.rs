@@ -25,13 +25,10 @@ pub(crate) fn request(app: &TestApp, call: &str) -> reqwest::RequestBuilder {
 }
 
 /// Sends the rows one after another.
-#[track_caller]
-pub(crate) fn rows<'a>(app: &'a TestApp, rows: Vec<Row<'a>>) -> impl Future<Output = ()> + 'a {
-    async move {
-        for (what, call, body, status, expected) in rows {
-            let answer = Answer::read(request(app, call).json(&body)).await;
-            answers(what, &answer, status, expected);
-        }
+pub(crate) async fn rows(app: &TestApp, rows: Vec<Row<'_>>) {
+    for (what, call, body, status, expected) in rows {
+        let answer = Answer::read(request(app, call).json(&body)).await;
+        answers(what, &answer, status, expected);
     }
 }
 

@@ -156,7 +156,7 @@ async fn a_worn_out_verification_tells_that_no_resend_is_left() {
     let id = app.start_for(TO).await;
     let code = app.gateway.code(TO);
     for n in 1..=5 {
-        app.check(&id, &crate::harness::wrong(&code, n)).await;
+        app.check(&id, &wrong(&code, n)).await;
     }
     let read = app.get(&format!("/v1/verifications/{id}")).await.is(200);
     assert_eq!(read.body["resend"], json!({ "allowed_in": 0, "remaining": 0 }));

@@ -2,7 +2,7 @@
 //! directory and the disk space asked for differ from the defaults.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -39,15 +39,6 @@ impl ConsoleServer {
     /// The file that its standard output goes to.
     pub(crate) fn output(&self) -> &Path {
         &self.output
-    }
-
-    /// The newest code that was sent to a number: its first four digits or more in a row.
-    pub(crate) fn code(&self, to: &str) -> String {
-        let prefix = format!("[console sms] to {to}: ");
-        let lines = fs::read_to_string(&self.output).unwrap();
-        let text = lines.lines().rev().find_map(|line| line.strip_prefix(&prefix)).expect("a message to the number");
-        let code = text.split(|c: char| !c.is_ascii_digit()).find(|part| part.len() >= 4);
-        code.expect("a code in the message").to_owned()
     }
 }
 
