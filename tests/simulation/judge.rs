@@ -280,6 +280,13 @@ impl Case<'_> {
             key.breaks = self.op.breaks;
             key.nonces.retain(|nonce| Some(*nonce) == self.op.nonce());
         }
+        if let Outcome::Issued(view) = &reply.outcome
+            && repeated
+            && view.created_at.0 >= key.asked_at + DAY
+        {
+            // Started when the first answer had gone; its own was never heard, and this is the message sent once more.
+            key.nonces.retain(|nonce| *nonce == view.nonce);
+        }
         if kept && (key.kept.is_none() || !reply.replayed) {
             (key.kept, key.told) = (Some((reply.outcome.clone(), now.min(reply.now.0))), moment);
         }
