@@ -11,7 +11,7 @@
 //! ascending order when we write it. Times are milliseconds since 1970. Integers go up to 64 bits: edit with tools
 //! that keep them (jq 1.7 does where it changes nothing).
 //!
-//! A record holds no code: codes are derived with `sealing.keys`, and so are ids and refresh tokens. An export without
+//! A record holds no code and no password, only its argon2id hash: codes are derived with `sealing.keys`, and so are ids and refresh tokens. An export without
 //! that file keeps accounts, profiles, limits and locks; its sessions and open codes are of no use elsewhere.
 
 use std::io::{self, BufRead, Read as _};
@@ -205,7 +205,8 @@ mod tests {
         let account = |id: u64| {
             serde_json::json!({"user_id": id, "created_at": 1, "updated_at": 1, "verified_at": 1,
             "profile": {"name": null, "first_name": null, "last_name": null, "email": null, "bio": null,
-                        "location": null, "birth_date": null, "avatar": null, "locale": null}})
+                        "location": null, "birth_date": null, "avatar": null, "locale": null},
+            "active": true, "password": null})
         };
         refused(|line| line["record"]["account"] = account(11), "user id");
         refused(|line| line["record"]["account"] = account(0), "user id");
