@@ -11,8 +11,9 @@
 //! ascending order when we write it. Times are milliseconds since 1970. Integers go up to 64 bits: edit with tools
 //! that keep them (jq 1.7 does where it changes nothing).
 //!
-//! A record holds no code and no password, only its argon2id hash: codes are derived with `sealing.keys`, and so are ids and refresh tokens. An export without
-//! that file keeps accounts, profiles, limits and locks; its sessions and open codes are of no use elsewhere.
+//! A record holds no code: codes are derived with `sealing.keys`, and so are ids and refresh tokens. An export without
+//! that file keeps accounts, profiles, limits and locks; its sessions and open codes are of no use elsewhere. Of a
+//! password it holds the argon2id hash.
 
 use std::io::{self, BufRead, Read as _};
 

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
     time::Duration,
 };
 
@@ -33,6 +33,10 @@ struct Captured(Arc<Mutex<Vec<u8>>>);
 impl Captured {
     /// From here on, this thread's events. The runtime of a plain `#[tokio::test]` is this thread.
     fn begin(&self, filter: &str) -> tracing::subscriber::DefaultGuard {
+        // Without a subscriber for all threads, an event that another test comes to first can be taken for one that
+        // nobody wants, and is then not seen here either.
+        static FOR_ALL: Once = Once::new();
+        FOR_ALL.call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap());
         let log = Log { format: LogFormat::Json, filter: filter.to_owned() };
         tracing::subscriber::set_default(telemetry::subscriber(&log, self.clone()).unwrap())
     }
