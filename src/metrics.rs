@@ -40,8 +40,6 @@ pub struct Metric {
     pub labels: &'static [(&'static str, &'static [&'static str])],
 }
 
-/// Where a code was asked for: `/v1` or one of the dialects.
-pub const DIALECTS: &[&str] = &["v1", "auth_otp", "usr_otp", "signup_login", "phone_password", "typed_verification"];
 /// What a code is for; a client's own word counts as `other`.
 pub const PURPOSES: &[&str] = &["login", "signup", "registration", "phone_change", "other"];
 /// How a code travels.
@@ -117,6 +115,8 @@ pub const COMMIT_REFUSALS: &[&str] = &["queue_full", "too_large", "malformed", "
 /// Routes are the router's templates (`/v1/verifications/{id}`), a closed set that the router owns; what matches none
 /// is `other`.
 const ROUTES: &[&str] = &["/v1/verifications", "other"];
+/// Dialects are `v1` and those of the registry, `http::dialect::ALL`.
+const DIALECTS: &[&str] = &["v1", "auth_otp"];
 /// Statuses are those of HTTP.
 const STATUSES: &[&str] = &["200", "404"];
 

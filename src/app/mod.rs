@@ -195,6 +195,7 @@ impl App {
             user_ids: UserIds::new(Arc::clone(&store)),
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
+            dialects: std::iter::once("v1").chain(dialect::ALL.iter().map(|spec| spec.name)).collect(),
             show_codes: settings.dev.show_codes,
         });
         let dialect = parts::v1_dialect(settings);

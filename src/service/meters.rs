@@ -19,13 +19,14 @@ pub(super) struct Meters {
     tokens: HashMap<&'static str, Counter>,
 }
 
-impl Default for Meters {
-    fn default() -> Self {
+impl Meters {
+    /// Handles for these dialects.
+    pub(super) fn new(dialects: &[&'static str]) -> Self {
         let family = |name: &'static str, label: &'static str, values: &'static [&'static str]| {
-            let pairs = names::DIALECTS.iter().flat_map(|dialect| values.iter().map(move |value| (*dialect, *value)));
+            let pairs = dialects.iter().flat_map(move |dialect| values.iter().map(move |value| (*dialect, *value)));
             pairs.map(move |(dialect, value)| ((dialect, value), counter!(name, "dialect" => dialect, label => value)))
         };
-        let issued = names::DIALECTS.iter().flat_map(|dialect| names::PURPOSES.iter().map(move |p| (*dialect, *p)));
+        let issued = dialects.iter().flat_map(|dialect| names::PURPOSES.iter().map(move |p| (*dialect, *p)));
         Self {
             issued: issued
                 .map(|(dialect, purpose)| {

@@ -153,6 +153,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// The names of all dialects, `v1` among them: the values of a metric's label.
+    pub dialects: Vec<&'static str>,
     /// Answer starts with their code (`dev.show_codes`); never beside a gateway that really sends.
     pub show_codes: bool,
 }
@@ -178,7 +180,8 @@ const OWN_CLIENT: Label = Label::of("otpd");
 impl Service {
     /// A service over its parts. Make it after the metrics recorder was installed: it keeps the handles.
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), tasks: TaskTracker::new(), meters: Arc::default() }
+        let meters = Arc::new(meters::Meters::new(&parts.dialects));
+        Self { parts: Arc::new(parts), tasks: TaskTracker::new(), meters }
     }
 
     /// The clock that every decision goes by.
