@@ -257,7 +257,7 @@ fn codes_are_not_shown_beside_a_real_gateway() {
     assert!(from_env(&real).is_ok());
     let mut shown = real.to_vec();
     shown.push(("OTPD__DEV__SHOW_CODES", "true"));
-    assert_eq!(problems(from_env(&shown)), ["dev.show_codes: must be false beside a gateway that really sends"]);
+    assert_eq!(problems(from_env(&shown)), ["OTPD__DEV__SHOW_CODES: must be false beside a gateway that really sends"]);
     let console = from_env(&[("OTPD__DEV__SHOW_CODES", "true")]).unwrap();
     assert!(console.warnings()[0].starts_with("dev.show_codes"));
 }

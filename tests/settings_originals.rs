@@ -115,8 +115,41 @@ fn environment_files_are_read() {
             ("OTPD__LOG__FORMAT", "json"),
         ]
     );
-    fs::write(&path, "no line").unwrap();
+    fs::write(&path, "no line\nSMS_SENDER='abc\n").unwrap();
     let broken = settings::environment_file(&path).unwrap_err().to_string();
-    assert!(broken.contains(".env: has a line"), "{broken}");
+    assert!(broken.contains(".env: line 2: a quote that does not end") && !broken.contains("abc"), "{broken}");
     assert!(settings::environment_file(Path::new("/nowhere/.env")).is_err());
+}
+
+/// What the process was started with goes before a file, whichever names they use.
+#[test]
+fn a_later_environment_goes_before_an_earlier_one() {
+    let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    let file: Vec<(String, String)> = pairs(&[("OTP_EXPIRY_TIME", "240"), ("TWILIO_TEST_MODE", "true")]);
+    let process = pairs(&[("OTPD__DIALECTS__USR_OTP__CODE_TTL_S", "120"), ("TWILIO_TEST_MODE", "false")]);
+    let s = Settings::load_all(None, [file, process]).unwrap();
+    assert_eq!((s.dialects["usr_otp"].code_ttl_s, s.sms.console_test_mode), (Some(120), false));
+}
+
+/// A test mode beside a gateway that really sends is a contradiction, not a choice.
+#[test]
+fn a_test_mode_that_cannot_be_kept_is_refused() {
+    let found = problems(from_env(&[
+        ("TWILIO_TEST_MODE", "true"),
+        ("OTPD__SMS__GATEWAY", "kavenegar"),
+        ("KAVENEGAR_API_KEY", "k"),
+        ("KAVENEGAR_SENDER", "1"),
+    ]));
+    assert_eq!(found, ["TWILIO_TEST_MODE: contradicts sms.gateway, which really sends"]);
+}
+
+/// What is half given is refused by the name it was given by; whatever is wrong with it later, too.
+#[test]
+fn half_given_credentials_are_refused_by_name() {
+    let found = problems(from_env(&[("TWILIO_ACCOUNT_SID", "AC1"), ("TWILIO_PHONE_NUMBER", "+15005550006")]));
+    assert_eq!(found, ["TWILIO_ACCOUNT_SID: is of no use without sms.twilio.auth_token"]);
+    let found = problems(from_env(&[("SMS_PASSWORD", "p")]));
+    assert_eq!(found, ["SMS_PASSWORD: is of no use without sms.mshastra.user"]);
+    let found = problems(from_env(&[("KAVENEGAR_API_KEY", "k")]));
+    assert_eq!(found.len(), 1, "{found:?}");
 }

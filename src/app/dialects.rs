@@ -9,7 +9,7 @@ use crate::{
         ip_limit::{IpLimitSettings, IpLimiter},
     },
     record::{BlockPolicy, Policy, SECOND},
-    service::{Dialect, Service, TokenStyle, number::NumberRules},
+    service::{Dialect, RefreshStyle, Service, TokenStyle, number::NumberRules},
     settings::{self, Settings},
     sms::text::CodeText,
 };
@@ -103,7 +103,8 @@ fn plan(
     let default_region = region.map_err(no_plan)?;
     let text = spec.text.map(CodeText::parse).transpose();
     let text = text.map_err(|reason| StartError::Setting { key: format!("dialects.{}", spec.name), reason })?;
-    let style = TokenStyle { access_life_s: Some(figures.access_ttl_s), ..spec.tokens };
+    let refresh = check_refresh(spec, figures)?;
+    let style = TokenStyle { access_life_s: Some(figures.access_ttl_s), refresh, ..spec.tokens };
     Ok(Plan {
         place: Place { spec, base_paths: set.base_paths.unwrap_or_else(|| vec![spec.base_path.to_owned()]) },
         dialect: Dialect {
@@ -127,6 +128,20 @@ fn plan(
             secure_cookies: settings.secure_cookies,
         },
     })
+}
+
+/// What refresh tokens a dialect gives under these figures.
+fn check_refresh(spec: &Spec, figures: &Figures) -> Result<RefreshStyle, StartError> {
+    let refused = |reason| {
+        let key = format!("dialects.{}.refresh_ttl_s", spec.name);
+        Err(StartError::Setting { key, reason })
+    };
+    match (spec.tokens.refresh, figures.refresh_ttl_s) {
+        (_, 0) => Ok(RefreshStyle::None),
+        (RefreshStyle::None, _) => refused("must be 0: the dialect has no refresh tokens"),
+        (_, life_s) if life_s < figures.access_ttl_s => refused("must be 0, or not below access_ttl_s"),
+        (style, _) => Ok(style),
+    }
 }
 
 /// A dialect's figures as the core goes by them, under what stands above every door. Dialects have no cooldown.

@@ -103,6 +103,17 @@ pub enum StartError {
     Thread(std::io::ErrorKind),
 }
 
+impl StartError {
+    /// The same, with the name of the variable that has set the key.
+    #[must_use]
+    pub fn placed(self, settings: &Settings) -> Self {
+        if let Self::Setting { key, reason } = self {
+            return Self::Setting { key: settings.place(&key), reason };
+        }
+        self
+    }
+}
+
 /// The parts name their own fields; an operator knows the keys of config.toml.
 impl From<SettingError> for StartError {
     fn from(error: SettingError) -> Self {
@@ -148,6 +159,10 @@ impl App {
     /// # Errors
     /// Nothing is listening then, and the store is closed.
     pub async fn start(settings: &Settings, world: World, shutdown: Shutdown) -> Result<Self, StartError> {
+        Self::assemble(settings, world, shutdown).await.map_err(|error| error.placed(settings))
+    }
+
+    async fn assemble(settings: &Settings, world: World, shutdown: Shutdown) -> Result<Self, StartError> {
         let exporter = Exporter::install()?;
         let (listener, address) = bind("server.listen", settings.server.listen).await?;
         let (ops_listener, ops_address) = bind("ops.listen", settings.ops.listen).await?;

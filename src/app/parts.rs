@@ -44,7 +44,9 @@ use crate::{
         committer::{Committer, CommitterSettings},
         sled_store::{self, SledSettings, SledStore},
     },
-    token::{Algorithm, KeyFault, RECEIPT_LIFE_S, SealingKeyFile, SigningKeys, SigningOptions, TokenSettings},
+    token::{
+        Algorithm, KeyFault, RECEIPT_LIFE_S, SealingKeyFile, SigningKeys, SigningOptions, TokenSettings, check_secret,
+    },
 };
 
 /// The files of the data directory.
@@ -83,22 +85,28 @@ pub(super) fn keyring(files: &Files, world: &World) -> Result<Arc<Keyring>, Star
     Ok(Arc::new(Keyring::new(current, &named.collect::<Vec<_>>())))
 }
 
+/// A shared secret that is none, told before anything is started.
+fn signing_secret(settings: &Settings) -> Result<(), StartError> {
+    let Some(secret) = &settings.token.secret else { return Ok(()) };
+    let refused = |text: String| StartError::Named("token.secret (or JWT_SECRET_KEY)", text);
+    let algorithm = algorithm(settings);
+    if !algorithm.is_hmac() {
+        return Err(refused(KeyFault::SecretNeedsHmac(algorithm).to_string()));
+    }
+    // A printed one must work in development, where the `.env` of a source document is tried.
+    let is_development = !settings.sms.gateway.is_real();
+    check_secret(secret.expose_secret().as_bytes(), is_development).map_err(|weak| refused(weak.to_string()))
+}
+
 pub(super) fn signing_keys(settings: &Settings, files: &Files, world: &World) -> Result<SigningKeys, StartError> {
+    signing_secret(settings)?;
     let secret = settings.token.secret.as_ref();
     let options = SigningOptions {
         algorithm: algorithm(settings),
         extra_secret: secret.map(|secret| SecretSlice::from(secret.expose_secret().as_bytes().to_vec())),
         tolerate_known_secret: !settings.sms.gateway.is_real(),
     };
-    let keys = SigningKeys::open(&files.signing, &options, world.clock.now(), &*world.entropy);
-    keys.map_err(|fault| {
-        let of_secret = matches!(fault, KeyFault::Weak(_) | KeyFault::SecretNeedsHmac(_));
-        if of_secret {
-            StartError::Named("token.secret (or JWT_SECRET_KEY)", fault.to_string())
-        } else {
-            StartError::Keys(fault)
-        }
-    })
+    Ok(SigningKeys::open(&files.signing, &options, world.clock.now(), &*world.entropy)?)
 }
 
 /// The configured algorithm; settings has checked its name.
@@ -230,8 +238,9 @@ pub fn faults(settings: &Settings) -> Vec<StartError> {
         edge(settings).map(drop),
         listener(settings).map(drop),
         dialects::plans(settings).map(drop),
+        signing_secret(settings),
     ];
-    checks.into_iter().filter_map(Result::err).collect()
+    checks.into_iter().filter_map(Result::err).map(|error| error.placed(settings)).collect()
 }
 
 /// The sending policy over the configured gateway.

@@ -81,7 +81,7 @@ fn act(command: Command) -> Result<(), Failed> {
     }
     // What the process was started with goes before what a file says.
     let of_file = command.env_file.as_deref().map(settings::environment_file).transpose()?.unwrap_or_default();
-    let settings = Settings::load(command.config.as_deref(), of_file.into_iter().chain(settings::environment()))?;
+    let settings = Settings::load_all(command.config.as_deref(), [of_file, settings::environment().collect()])?;
     match action {
         Action::Serve => serve::run(&settings),
         Action::Demo(options) => demo::run(&options),

@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, actor::messages::BoxedState};
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
-    record::{Decision, Policy, Record, Request, Rules, UnixMillis, decide, snapshot},
+    record::{Decision, Outcome, Policy, Record, Request, Rules, UnixMillis, decide, snapshot},
     store::{Change, Committed, Snapshot, StoreFault},
 };
 
@@ -114,19 +114,19 @@ impl PhoneActor {
             let mut decision = decide(rules, record, request, now);
             let Some(next) = decision.next.take() else {
                 if fresh || !parts.store.shared() || self.is_current(record).await? {
-                    return Ok(reply(decision, now));
+                    return Ok(reply(decision, record, now));
                 }
                 fresh = self.reload(cache).await?;
                 continue;
             };
             match self.commit(cache, Some(&next)).await? {
                 Committed::Done => {
-                    cache.record = Some(next);
+                    let next = cache.record.insert(next);
                     meters.expired.increment(u64::from(decision.lapsed));
                     if let Some(after_ms) = decision.verified_after_ms {
                         meters.time_to_verify.record(Duration::from_millis(after_ms));
                     }
-                    return Ok(reply(decision, now));
+                    return Ok(reply(decision, next, now));
                 }
                 Committed::Conflict if conflicted => return Err(Fault::StorageRefused),
                 Committed::Conflict => {
@@ -241,9 +241,11 @@ impl PhoneActor {
     }
 }
 
-fn reply(decision: Decision, now: UnixMillis) -> Reply {
+fn reply(decision: Decision, after: &Record, now: UnixMillis) -> Reply {
     let Decision { outcome, draft, replayed, quota, .. } = decision;
-    Reply { outcome, draft, replayed, quota, now }
+    let signed_in = matches!(outcome, Outcome::SignedIn(_));
+    let account = if signed_in { after.account().map(|account| Box::new(account.without_password())) } else { None };
+    Reply { outcome, draft, replayed, quota, account, now }
 }
 
 impl Actor for PhoneActor {

@@ -35,7 +35,7 @@ mod sweep;
 
 use std::time::Duration;
 
-use crate::record::{Draft, Outcome, SendQuota, UnixMillis};
+use crate::record::{Account, Draft, Outcome, SendQuota, UnixMillis};
 
 pub use directory::{Directory, Parts};
 pub use meters::Census;
@@ -53,6 +53,8 @@ pub struct Reply {
     pub replayed: bool,
     /// What is left of the door's send window.
     pub quota: SendQuota,
+    /// Whose session was opened, as it stands after that; of no other outcome.
+    pub account: Option<Box<Account>>,
     /// The time it was decided at; what waits in the outcome are counted from.
     pub now: UnixMillis,
 }

@@ -114,6 +114,13 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
+impl Account {
+    /// As others may see it: the hash is for the comparison alone.
+    pub fn without_password(&self) -> Self {
+        Self { password: None, ..self.clone() }
+    }
+}
+
 /// The user behind a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {

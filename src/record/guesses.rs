@@ -33,9 +33,11 @@ impl Guesses {
     }
 
     /// May a check by number be compared now?
-    pub(super) fn may_check(&self, policy: &GuessPolicy, now: UnixMillis) -> Result<(), Refusal> {
+    pub(super) fn may_check(&self, policy: &GuessPolicy, has_account: bool, now: UnixMillis) -> Result<(), Refusal> {
         if self.failures >= policy.stop_at {
-            return Err(Refusal::GuessStopped { until: self.last_at.plus(FORGOTTEN_AFTER_MS).max(now.plus(1)) });
+            // With an account it does not end by itself: then the wait is one to ask again after, and no promise.
+            let from = if has_account { now } else { self.last_at };
+            return Err(Refusal::GuessStopped { until: from.plus(FORGOTTEN_AFTER_MS).max(now.plus(1)) });
         }
         if now < self.delayed_until {
             return Err(Refusal::GuessDelayed { until: self.delayed_until });

@@ -51,7 +51,7 @@ pub use number::{NotE164, PhoneNumber};
 pub use outcome::{Decision, Draft, Export, Move, Outcome, Refusal, SendLimit};
 pub use policy::{BlockPolicy, Door, GuessPolicy, LOGIN, PASSWORD, PHONE_CHANGE, Policy, SIGNUP};
 pub use seal::{IdKind, KeyId, Keyring, Opened, SealedId};
-pub use session::{SESSIONS_MAX, Session, SessionRef, SignIn, SignedIn};
+pub use session::{NO_NEW_USER, SESSIONS_MAX, Session, SessionRef, SignIn, SignedIn};
 pub use state::{CLOCK_BEHIND_MAX_MS, Record};
 pub use time::{DAY, HOUR, MINUTE, Millis, SECOND, UnixMillis};
 pub use window::{SENDS_MAX, SendQuota};

@@ -187,7 +187,7 @@ pub enum Refusal {
     },
     /// Checks by number have ended until a success by id or an unlock.
     GuessStopped {
-        /// When an account-less number forgets.
+        /// When a number without an account forgets; with one, when to ask again.
         until: UnixMillis,
     },
     /// No send now.

@@ -43,12 +43,15 @@ pub struct Session {
     pub rotated_at: UnixMillis,
 }
 
+/// In the place of a fresh user id: sign in only whoever has the number. User ids begin with 1.
+pub const NO_NEW_USER: u64 = 0;
+
 /// What a sign-in needs that the core cannot draw itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignIn {
     /// 64 random bits for the new session.
     pub session: u64,
-    /// A fresh user id, used if the number has no account.
+    /// A fresh user id, used if the number has no account; [`NO_NEW_USER`]: then nobody is signed in.
     pub user_id: u64,
     /// Which client asks.
     pub client: Label,

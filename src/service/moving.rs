@@ -9,7 +9,9 @@ use tokio::sync::mpsc;
 
 use crate::{
     phone::Fault,
-    record::{Account, Command, Move, Outcome, PHONE_CHANGE, PhoneNumber, Refusal, SessionRef, SignIn, SignedIn},
+    record::{
+        Account, Command, Move, NO_NEW_USER, Outcome, PHONE_CHANGE, PhoneNumber, Refusal, SessionRef, SignIn, SignedIn,
+    },
     sms::Sms,
     token::TokenError,
 };
@@ -54,7 +56,7 @@ impl Service {
         session: Option<SessionRef>,
     ) -> Result<SignedInTokens, Failure> {
         let session = session.map(|session| session.nonce).ok_or(Failure::Internal("a claim without a session"))?;
-        let sign_in = SignIn { session: self.draw(), user_id: 0, client: Self::client_of(origin) };
+        let sign_in = SignIn { session: self.draw(), user_id: NO_NEW_USER, client: Self::client_of(origin) };
         let (service, of) = (self.clone(), dialect.clone());
         let task =
             self.tasks.spawn(async move { service.finish_move(&of, Move { from, to, session }, Some(sign_in)).await });

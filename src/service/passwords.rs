@@ -7,7 +7,8 @@ use super::{Answer, Code, Dialect, Failure, Origin, Service, SignedInTokens, aud
 use crate::{
     password::{HashFault, Password, PoolFull},
     record::{
-        Command, IdKind, Label, Millis, OnMatch, Outcome, PASSWORD, PhoneNumber, ProfilePatch, SealedId, SignIn, Target,
+        Command, IdKind, Label, Millis, NO_NEW_USER, OnMatch, Outcome, PASSWORD, PhoneNumber, ProfilePatch, SealedId,
+        SignIn, Target,
     },
 };
 
@@ -127,7 +128,7 @@ impl Service {
         let begun = self.ask(dialect, phone, begin.into()).await?;
         let Outcome::Comparing(hash) = &begun.outcome else { return Err(self.unexpected(dialect, &begun)) };
         let compared = place.compare(password, hash.clone()).await?;
-        let sign_in = SignIn { session: self.draw(), user_id: 0, client: Self::client_of(origin) };
+        let sign_in = SignIn { session: self.draw(), user_id: NO_NEW_USER, client: Self::client_of(origin) };
         let end = Command::EndPassword {
             nonce,
             door: dialect.door(PASSWORD),

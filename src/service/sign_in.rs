@@ -1,7 +1,10 @@
 //! Sign-ins: receipts, codes and refresh tokens turned into tokens; revocation and introspection.
 
 use crate::{
-    record::{Command, IdKind, Label, OnMatch, Outcome, PhoneNumber, Refusal, SealedId, SignIn, Target, UnixMillis},
+    record::{
+        Command, IdKind, Label, NO_NEW_USER, OnMatch, Outcome, PhoneNumber, Refusal, SealedId, SignIn, Target,
+        UnixMillis,
+    },
     token::{AccessClaims, HexId, ReceiptClaims, ReceiptGrant, Token},
 };
 
@@ -68,6 +71,23 @@ impl Service {
         self.sign_in_with(dialect, origin, phone, Target::Newest(dialect.door(purpose)), code).await
     }
 
+    /// Checks a code by number and signs in whoever has the number; it makes no user. The code is spent either way.
+    pub async fn sign_in_known_newest(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        (phone, purpose): (PhoneNumber, Label),
+        code: super::Code,
+    ) -> Result<Answer<SignedInTokens>, Failure> {
+        let sign_in = SignIn { session: self.draw(), user_id: NO_NEW_USER, client: Self::client_of(origin) };
+        let (target, address) = (Target::Newest(dialect.door(purpose)), self.sender_of(origin).address);
+        let check = Command::Check { target, code, on_match: OnMatch::SignIn(sign_in), session: None, address };
+        self.to_its_end(dialect, origin, move |service, dialect, origin| async move {
+            service.open_session_now(&dialect, &origin, phone, check, NO_NEW_USER).await
+        })
+        .await
+    }
+
     async fn sign_in_with(
         &self,
         dialect: &Dialect,
@@ -126,23 +146,31 @@ impl Service {
     ) -> Result<Answer<SignedInTokens>, Failure> {
         let is_check = matches!(command, Command::Check { .. });
         // A fault leaves it open whether the id was used: then it is not given back.
-        let reply = self.ask(dialect, phone, self.request(origin, command)).await?;
+        let mut reply = self.ask(dialect, phone, self.request(origin, command)).await?;
         if is_check && !reply.replayed {
             self.meters.check(dialect.name, &reply.outcome);
         }
         let Outcome::SignedIn(signed_in) = reply.outcome else {
-            self.parts.user_ids.give_back(user_id).await;
+            self.give_back(user_id).await;
             let failure = self.unexpected(dialect, &reply);
             audit::refused("signed_in", dialect, origin, phone, &failure);
             return Err(failure);
         };
         if signed_in.user_id != user_id {
-            self.parts.user_ids.give_back(user_id).await;
+            self.give_back(user_id).await;
         }
         if !reply.replayed {
             audit::done("signed_in", dialect, origin, phone);
         }
-        Ok(Answer::of(&reply, self.sign(dialect, phone, &signed_in, reply.now)?))
+        let tokens = self.sign(dialect, phone, &signed_in, reply.now)?;
+        let account = reply.account.take();
+        Ok(Answer::of(&reply, SignedInTokens { account, ..tokens }))
+    }
+
+    async fn give_back(&self, user_id: u64) {
+        if user_id != NO_NEW_USER {
+            self.parts.user_ids.give_back(user_id).await;
+        }
     }
 
     /// Gives the next tokens for a refresh token: at a door of opaque ones an opaque one, and at any a JWT of one of the

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{Dialect, Failure, Service};
 use crate::{
-    record::{IdKind, Opened, PASSWORD, PhoneNumber, SECOND, SealedId, SignedIn, UnixMillis},
+    record::{Account, IdKind, Opened, PASSWORD, PhoneNumber, SECOND, SealedId, SignedIn, UnixMillis},
     token::{AccessGrant, Algorithm, HexId, Minted, RefreshGrant, Shape, TokenError},
 };
 
@@ -93,6 +93,8 @@ pub struct SignedInTokens {
     pub refresh_expires_in_s: u64,
     /// True if this sign-in made the account.
     pub is_new_user: bool,
+    /// Her account as it stood when the session was opened; without one after a phone change.
+    pub account: Option<Box<Account>>,
 }
 
 /// A refresh token's text; `Debug` hides it, wiped on drop.
@@ -139,9 +141,11 @@ impl Service {
             auth_time: signed_in.opened_at,
             amr: if signed_in.door.purpose == PASSWORD { BY_PASSWORD } else { BY_CODE },
         };
+        // Whoever checks it offline does not know when the session ends.
+        let life_s = style.access_life_s.unwrap_or(self.parts.tokens.settings().access_life_s);
         let shape = Shape {
             algorithm: style.algorithm,
-            life_s: style.access_life_s,
+            life_s: Some(life_s.min(signed_in.expires_at.since(now).div_ceil(SECOND))),
             beside: style.access_claims.map(|claims| claims(facts)).unwrap_or_default(),
         };
         let signing = |_| Failure::Internal("an access token cannot be signed");
@@ -155,6 +159,7 @@ impl Service {
             refresh: RefreshToken(Zeroizing::new(refresh)),
             refresh_expires_in_s: signed_in.expires_at.since(now) / SECOND,
             is_new_user: signed_in.is_new_user,
+            account: None,
         })
     }
 

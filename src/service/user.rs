@@ -43,7 +43,7 @@ impl Service {
         let reply = self.ask(dialect, opened.phone, command.into()).await?;
         match reply.outcome {
             Outcome::Authenticated { session, account } if account.user_id == claims.user_id => {
-                Ok(User { phone: opened.phone, claims, session, account: *account })
+                Ok(User { phone: opened.phone, claims, session, account: account.without_password() })
             }
             Outcome::Authenticated { .. } | Outcome::Refused(Refusal::SessionUnknown) => {
                 Err(Failure::Token(TokenError::Invalid))
@@ -57,7 +57,7 @@ impl Service {
     pub async fn identify(&self, dialect: &Dialect, phone: PhoneNumber) -> Result<Option<Account>, Failure> {
         let reply = self.ask(dialect, phone, Command::Identify.into()).await?;
         match reply.outcome {
-            Outcome::Identified(account) => Ok(account.map(|account| *account)),
+            Outcome::Identified(account) => Ok(account.map(|account| account.without_password())),
             _ => Err(self.unexpected(dialect, &reply)),
         }
     }

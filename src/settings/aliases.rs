@@ -59,52 +59,75 @@ pub(super) fn is_alias(name: &str) -> bool {
     ALIASES.iter().any(|(alias, _)| *alias == name)
 }
 
-/// Puts what these variables say above all other layers, then chooses the gateway if nobody has.
-pub(super) fn apply(layers: &mut Layers, variables: &BTreeMap<String, String>) {
-    let mut test_mode = None;
-    for (name, means) in ALIASES {
-        let Some(text) = variables.get(name).filter(|text| !text.is_empty()) else { continue };
-        match means {
-            Means::Key(key) => layers.set_by(name, key, text),
-            Means::Minutes(key) => match text.trim().parse::<u32>() {
-                Ok(minutes) => layers.set_by(name, key, &(u64::from(minutes) * 60).to_string()),
-                Err(_) => layers.problem(name.to_owned(), "must be a whole number of minutes".to_owned()),
-            },
-            Means::TestMode => match text.trim().to_ascii_lowercase().as_str() {
-                "true" | "1" | "yes" | "on" => test_mode = Some(name),
-                "false" | "0" | "no" | "off" => {}
-                _ => layers.problem(name.to_owned(), "must be true or false".to_owned()),
-            },
-            Means::NoNumber if text.trim().parse::<u32>().is_err() => {
-                layers.problem(name.to_owned(), "must be a whole number".to_owned());
-            }
-            Means::NoNumber | Means::Nothing => {}
-        }
-    }
-    choose_gateway(layers, test_mode);
+/// Puts what the originals' names say above the layers there are, and chooses the gateway in the end.
+#[derive(Debug, Default)]
+pub(super) struct Chooser {
+    /// The variable that has asked for the test mode.
+    test_mode: Option<&'static str>,
 }
 
-fn choose_gateway(layers: &mut Layers, test_mode: Option<&str>) {
-    let is_open = !layers.is_written(GATEWAY);
-    if let Some(name) = test_mode
-        && (is_open || layers.text(GATEWAY) == "twilio")
-    {
-        layers.set_by(name, GATEWAY, "console");
-        layers.set_by(name, "sms.console.test_mode", "true");
-        return;
+impl Chooser {
+    /// Adds what these variables say.
+    pub(super) fn apply(&mut self, layers: &mut Layers, variables: &BTreeMap<String, String>) {
+        for (name, means) in ALIASES {
+            let Some(text) = variables.get(name).filter(|text| !text.is_empty()) else { continue };
+            match means {
+                Means::Key(key) => layers.set_by(name, key, text),
+                Means::Minutes(key) => match text.trim().parse::<u32>() {
+                    Ok(minutes) => layers.set_by(name, key, &(u64::from(minutes) * 60).to_string()),
+                    Err(_) => layers.problem(name.to_owned(), "must be a whole number of minutes".to_owned()),
+                },
+                Means::TestMode => match text.trim().to_ascii_lowercase().as_str() {
+                    "true" | "1" | "yes" | "on" => self.test_mode = Some(name),
+                    "false" | "0" | "no" | "off" => self.test_mode = None,
+                    _ => layers.problem(name.to_owned(), "must be true or false".to_owned()),
+                },
+                Means::NoNumber if text.trim().parse::<u32>().is_err() => {
+                    layers.problem(name.to_owned(), "must be a whole number".to_owned());
+                }
+                Means::NoNumber | Means::Nothing => {}
+            }
+        }
     }
-    if !is_open {
-        return;
-    }
-    let with_credentials: Vec<(&str, String)> = CHOSEN_BY
-        .into_iter()
-        .filter(|(_, keys)| keys.iter().all(|key| !layers.text(key).is_empty()))
-        .filter_map(|(gateway, keys)| Some((gateway, layers.place(keys.first()?))))
-        .collect();
-    match with_credentials.as_slice() {
-        [] => {}
-        [(gateway, place)] => layers.set_by(place, GATEWAY, gateway),
-        _ => layers
-            .problem(GATEWAY.to_owned(), "must be set: there are credentials of more than one provider".to_owned()),
+
+    /// Chooses the gateway, if nobody has.
+    pub(super) fn choose_gateway(&self, layers: &mut Layers) {
+        let test_mode = self.test_mode;
+        let is_open = !layers.is_written(GATEWAY);
+        if let Some(name) = test_mode
+            && (is_open || layers.text(GATEWAY) == "twilio")
+        {
+            layers.set_by(name, GATEWAY, "console");
+            layers.set_by(name, "sms.console.test_mode", "true");
+            return;
+        }
+        if let Some(name) = test_mode
+            && !["console", "simulated"].contains(&layers.text(GATEWAY))
+        {
+            layers.problem(name.to_owned(), "contradicts sms.gateway, which really sends".to_owned());
+        }
+        if !is_open {
+            return;
+        }
+        let with_credentials: Vec<(&str, String)> = CHOSEN_BY
+            .into_iter()
+            .filter(|(_, keys)| keys.iter().all(|key| !layers.text(key).is_empty()))
+            .filter_map(|(gateway, keys)| Some((gateway, layers.place(keys.first()?))))
+            .collect();
+        for (_, keys) in CHOSEN_BY {
+            let given = keys.iter().find(|key| !layers.text(key).is_empty());
+            let missing = keys.iter().find(|key| layers.text(key).is_empty());
+            if let (Some(given), Some(missing)) = (given, missing)
+                && is_alias(&layers.place(given))
+            {
+                layers.problem(layers.place(given), format!("is of no use without {missing}"));
+            }
+        }
+        match with_credentials.as_slice() {
+            [] => {}
+            [(gateway, place)] => layers.set_by(place, GATEWAY, gateway),
+            _ => layers
+                .problem(GATEWAY.to_owned(), "must be set: there are credentials of more than one provider".to_owned()),
+        }
     }
 }

@@ -93,5 +93,9 @@ fn text(r: &mut Reader<'_>, key: &str, what: &str, holds: fn(&str) -> bool) -> O
 }
 
 fn list(r: &mut Reader<'_>, key: &str, what: &str, holds: fn(&str) -> bool) -> Option<Vec<String>> {
-    r.has(key).then(|| r.list(key, what, |text| holds(text).then(|| text.to_owned())))
+    let list = r.has(key).then(|| r.list(key, what, |text| holds(text).then(|| text.to_owned())))?;
+    if list.is_empty() {
+        r.problem(key, "must have an entry".to_owned());
+    }
+    Some(list)
 }

@@ -73,6 +73,15 @@ impl Layers {
         self.entries.get(key).is_some_and(|entry| entry.origin != Origin::Default)
     }
 
+    /// The keys that variables have set, and their names.
+    pub(super) fn variables(&self) -> BTreeMap<String, String> {
+        let of_variable = |(key, entry): (&String, &Entry)| match &entry.origin {
+            Origin::Variable(name) => Some((key.clone(), name.clone())),
+            Origin::Default | Origin::File => None,
+        };
+        self.entries.iter().filter_map(of_variable).collect()
+    }
+
     /// Where a key was set, in the operator's words.
     pub(super) fn place(&self, key: &str) -> String {
         match self.entries.get(key).map(|entry| &entry.origin) {
@@ -321,7 +330,7 @@ fn parse_failure(text: &str, error: &toml::de::Error) -> String {
     format!("line {}: {}", before.matches('\n').count() + 1, error.message().replace('\n', " "))
 }
 
-fn read_small(path: &Path) -> io::Result<(String, Metadata)> {
+pub(super) fn read_small(path: &Path) -> io::Result<(String, Metadata)> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {

@@ -9,6 +9,7 @@
 
 mod aliases;
 mod dialects;
+mod env_file;
 mod layers;
 mod policy;
 mod reader;
@@ -68,6 +69,8 @@ pub struct Settings {
     /// `[dev]`: switches that are refused in earnest.
     pub dev: Dev,
     printable: String,
+    /// Keys that a variable has set, and its name.
+    variables: BTreeMap<String, String>,
 }
 
 impl Settings {
@@ -80,13 +83,28 @@ impl Settings {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
+        Self::load_all(file, [environment.into_iter().collect()])
+    }
+
+    /// As [`Settings::load`], with several environments; a later one goes before those it follows, whatever names it uses.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn load_all(
+        file: Option<&Path>,
+        environments: impl IntoIterator<Item = Vec<(String, String)>>,
+    ) -> Result<Self, SettingsError> {
         let mut layers = Layers::defaults();
         if let Some(path) = file {
             layers.add_file(path);
         }
-        let variables: BTreeMap<String, String> = environment.into_iter().collect();
-        layers.add_environment(&variables);
-        aliases::apply(&mut layers, &variables);
+        let mut chooser = aliases::Chooser::default();
+        for environment in environments {
+            let variables: BTreeMap<String, String> = environment.into_iter().collect();
+            layers.add_environment(&variables);
+            chooser.apply(&mut layers, &variables);
+        }
+        chooser.choose_gateway(&mut layers);
         Self::check(layers)
     }
 
@@ -102,6 +120,12 @@ impl Settings {
     #[must_use]
     pub fn printable(&self) -> &str {
         &self.printable
+    }
+
+    /// Where a key was set, in the operator's words: the name of the variable, or the key itself.
+    #[must_use]
+    pub fn place(&self, key: &str) -> String {
+        self.variables.get(key).cloned().unwrap_or_else(|| key.to_owned())
     }
 
     /// What an operator should be told at start although it is allowed, one sentence each.
@@ -121,13 +145,17 @@ impl Settings {
 
     fn check(layers: Layers) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(&layers);
-        let settings = Self::read(&mut reader, layers.printable());
+        let mut settings = Self::read(&mut reader, layers.printable());
+        settings.variables = layers.variables();
         let (_, found) = reader.finish();
         let mut problems = layers.into_problems();
         problems.extend(found);
         if problems.is_empty() {
             // Only on sound values: a rule over a stand-in would report what nobody wrote.
             problems = rules::broken(&settings);
+            for problem in &mut problems {
+                problem.place = settings.place(&problem.place);
+            }
         }
         if problems.is_empty() { Ok(settings) } else { Err(SettingsError { problems }) }
     }
@@ -149,6 +177,7 @@ impl Settings {
             sms: Sms::read(reader),
             dev: Dev::read(reader),
             printable,
+            variables: BTreeMap::new(),
         }
     }
 }
@@ -169,14 +198,12 @@ fn is_ours(name: &str) -> bool {
 /// The variables of a `.env` file that are ours or an original's.
 ///
 /// # Errors
-/// The file cannot be read, or a line of it is none; the text names the line, never what stands in it.
+/// The file cannot be read, or one of those lines cannot; the text names the line, never what stands in it.
 pub fn environment_file(path: &Path) -> Result<Vec<(String, String)>, SettingsError> {
     let place = path.file_name().map_or_else(|| ".env".to_owned(), |name| name.to_string_lossy().into_owned());
-    let failed = |text: &str| SettingsError { problems: vec![Problem { place: place.clone(), text: text.to_owned() }] };
-    let lines = dotenvy::from_path_iter(path).map_err(|_| failed("cannot be read"))?;
-    let variables: Result<Vec<_>, _> = lines.collect();
-    let variables = variables.map_err(|_| failed("has a line that is neither NAME=value nor a comment"))?;
-    Ok(variables.into_iter().filter(|(name, _)| is_ours(name)).collect())
+    let failed = |text: String| SettingsError { problems: vec![Problem { place: place.clone(), text }] };
+    let (text, _) = layers::read_small(path).map_err(|error| failed(format!("cannot be read ({error})")))?;
+    env_file::read(&text, is_ours).map_err(|line| failed(format!("line {line}: a quote that does not end")))
 }
 
 /// One thing that is wrong.

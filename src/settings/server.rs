@@ -200,5 +200,7 @@ pub(super) fn is_path(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let segments = text.strip_prefix('/').map(|rest| rest.split('/'));
     text.len() <= 100
-        && segments.is_some_and(|mut all| all.all(|segment| !segment.is_empty() && segment.bytes().all(plain)))
+        && segments.is_some_and(|mut all| {
+            all.all(|segment| !segment.trim_matches('.').is_empty() && segment.bytes().all(plain))
+        })
 }

@@ -68,7 +68,7 @@ fn refusals_write_nothing() {
         t=8s compare g via=harsh → comparing with secret
         t=12s compare h via=harsh → comparing with secret
         t=5m commits is Some(9)
-        t=5m compare i via=harsh ⇢ no: stopped until 1d12s
+        t=5m compare i via=harsh ⇢ no: stopped until 1d5m
         t=5m compare i ⇢ no: blocked until 1h12s
         t=5m commits is Some(9)
     "#]]);

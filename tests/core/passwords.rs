@@ -194,13 +194,13 @@ fn the_number_counts_too() {
         t=8s-1ms compare d via=harsh ⇢ no: delayed until 8s
         t=8s compare d via=harsh → comparing with secret
         t=12s compare e via=harsh → comparing with secret
-        t=1d compare f via=harsh ⇢ no: stopped until 1d12s
-        t=9d compare f via=harsh ⇢ no: stopped until 9d1ms
+        t=1d compare f via=harsh ⇢ no: stopped until 2d
+        t=9d compare f via=harsh ⇢ no: stopped until 10d
         # Codes have a count of their own.
         t=9d failures is 0
         t=9d start b harsh/login → ✉0 issued b pending 6 digits till 9d5m, 5 tries, resend 4× from 9d30s [sending]
         t=9d check @harsh/login right → approved b known
-        t=9d compare f via=harsh ⇢ no: stopped until 9d1ms
+        t=9d compare f via=harsh ⇢ no: stopped until 10d
         t=9d start b2 harsh/login → ✉0 issued b2 pending 6 digits till 9d5m, 5 tries, resend 4× from 9d30s [sending]
         t=9d check b2 right → approved b2 known
         t=9d compare f via=harsh → comparing with secret

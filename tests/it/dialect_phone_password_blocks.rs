@@ -50,6 +50,7 @@ async fn three_wrong_codes_block_an_address_at_a_number() {
     refused("second", &verify(ANNA, &wrong(&code, 2)).await, 400, "Incorrect OTP.", None);
     refused("third", &verify(ANNA, &wrong(&code, 3)).await, 429, STRUCK, Some(HOUR_S));
     refused("right, but blocked", &verify(ANNA, &code).await, 403, BLOCKED, Some(HOUR_S));
+    refused("no code, and blocked", &verify(ANNA, "abcd").await, 403, BLOCKED, Some(HOUR_S));
     refused("its tries are spent for all", &verify(BELA, &code).await, 400, OVER, None);
     check_phone(&app, TO).await;
     let code = app.gateway.code(E164);
@@ -85,7 +86,7 @@ async fn a_number_has_its_own_budget_of_codes() {
     }
     check_phone(&app, TO).await;
     let code = app.gateway.code(E164);
-    refused("six wrong in a row: all wait", &verify(DORA, &code).await, 429, STRUCK, Some(30));
+    refused("six wrong in a row: all wait", &verify(DORA, &code).await, 400, "OTP expired or not found", Some(30));
     app.wait_s(30);
     verify(BELA, &code).await.is(200);
     app.wait_s(120);

@@ -183,3 +183,35 @@ async fn no_code_is_good_at_another_door() {
         app.stop().await;
     }
 }
+
+/// A sign-in beside an erasure of the same account is whole or refused, whichever comes first; `verify-login` makes no user.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_beside_an_erasure_is_whole() {
+    let more = "dialects.auth_otp.sends = 50\ndialects.usr_otp.sends = 50\ndialects.signup_login.sends = 50";
+    let app = app(more).await;
+    let login = Door {
+        name: "signup_login, login",
+        send: ("/auth/login", json!({ "phone_number": TO })),
+        check: "/auth/verify-login",
+        with_code: |code| json!({ "phone_number": TO, "otp_code": code }),
+    };
+    let [auth, usr, signup, ..] = doors();
+    for door in [auth, usr, signup, login] {
+        for round in 0..6 {
+            app.wait_s(60);
+            let person = app.sign_in(TO).await;
+            let (token, user) = (person.text("access_token"), app.get_as(&person.text("access_token"), "/v1/me").await);
+            let sent = door.send(&app).await;
+            assert!(is_yes(&sent) || sent.body["success"] == false, "{}: {sent:?}", door.name);
+            let code = app.gateway.code(TO);
+            let erase = Answer::read(app.client.delete(app.url("/v1/me")).bearer_auth(&token));
+            let (checked, erased) = tokio::join!(door.check(&app, &code), erase);
+            assert!(checked.status < 500, "{}, round {round}: {checked:?}", door.name);
+            assert_eq!(erased.status, 204);
+            if door.check == "/auth/verify-login" && is_yes(&checked) {
+                assert_eq!(checked.body["data"]["user_id"], user.body["user_id"], "no user is made there");
+            }
+        }
+    }
+    app.stop().await;
+}

@@ -36,7 +36,8 @@ impl Captured {
         // Without a subscriber for all threads, an event that another test comes to first can be taken for one that
         // nobody wants, and is then not seen here either.
         static FOR_ALL: Once = Once::new();
-        FOR_ALL.call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap());
+        // There may be one already: that is as good.
+        FOR_ALL.call_once(|| drop(tracing::subscriber::set_global_default(tracing_subscriber::registry())));
         let log = Log { format: LogFormat::Json, filter: filter.to_owned() };
         tracing::subscriber::set_default(telemetry::subscriber(&log, self.clone()).unwrap())
     }

@@ -51,5 +51,5 @@ fn codes_are_never_shown_beside_a_real_gateway() {
     };
     load("false").unwrap();
     let refused = format!("{:?}", load("true").unwrap_err());
-    assert!(refused.contains("dev.show_codes"), "{refused}");
+    assert!(refused.contains("OTPD__DEV__SHOW_CODES"), "{refused}");
 }

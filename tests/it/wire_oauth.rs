@@ -193,7 +193,7 @@ async fn a_session_ends_thirty_days_after_its_sign_in() {
     person = Person::of(&app.refresh(&person.refresh).await);
     app.clock.advance(MS);
     app.refresh(&person.refresh).await.oauth_refused(400, "invalid_grant");
-    app.get_as(&person.access, "/v1/me").await.refused(401, "token_invalid");
+    app.get_as(&person.access, "/v1/me").await.refused(401, "token_expired");
 }
 
 /// v1.md, Tokens (RFC 7009); security 71: revoked by either token, both are dead at once; others live.

@@ -111,13 +111,12 @@ async fn verify(call: Call) -> Result<Response, Response> {
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
     let signed_in = service.sign_in_newest(dialect, &call.origin, (phone, LOGIN), code).await;
     let tokens = signed_in.map_err(|failure| wrong(&call, &call.no(failure)))?.value;
-    let account = service.identify(dialect, phone).await.map_err(|failure| call.refuses(failure))?;
-    let account = account.ok_or_else(|| call.desk.refuses(&No::Broken))?;
+    let account = tokens.account.as_deref().ok_or_else(|| call.desk.refuses(&No::Broken))?;
     Ok(answer(
         StatusCode::OK,
         json!({
             "message": "Authentication successful",
-            "user": user(phone, &account),
+            "user": user(phone, account),
             "tokens": { "access": tokens.access.token.expose(), "refresh": tokens.refresh.expose() },
             "is_new_user": tokens.is_new_user,
         }),

@@ -4,7 +4,7 @@
 //! another site's page has caused. What a cookie holds is the dialect's to know.
 
 use axum::{
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts, uri::Authority},
     response::Response,
 };
 use cookie::Cookie;
@@ -52,14 +52,24 @@ impl Given<'_> {
     }
 }
 
-/// A page of another site has caused this request: every browser of today says so, and no script can hide it.
-pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
+/// Has a page of another site caused this request? Over https browsers say so in `Sec-Fetch-Site`, which no script can
+/// hide. Over plain http only `Origin` (of forms) and `Referer` (of links) tell it: their host is not the one asked.
+pub(super) fn is_cross_site(parts: &Parts) -> bool {
+    let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = parts.headers.get("sec-fetch-site") {
+        return site == "cross-site";
+    }
+    let Some(page) = text(header::ORIGIN).or_else(|| text(header::REFERER)) else { return false };
+    let host = |authority: &str| authority.parse::<Authority>().ok().map(|it| it.host().to_ascii_lowercase());
+    let asked = parts.uri.authority().map(Authority::as_str).or_else(|| text(header::HOST)).and_then(host);
+    let of_page = page.split_once("://").and_then(|(_, rest)| host(rest.split('/').next().unwrap_or_default()));
+    // `null`, the origin of a page that hides where it is from, has no host.
+    of_page.is_none() || of_page != asked
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::response::IntoResponse as _;
+    use axum::{http::Request, response::IntoResponse as _};
 
     use super::*;
 
@@ -106,11 +116,30 @@ mod tests {
 
     #[test]
     fn tells_other_sites_from_ones_own() {
-        let from = |site| {
-            is_cross_site(&HeaderMap::from_iter([("sec-fetch-site".parse().unwrap(), HeaderValue::from_static(site))]))
+        let from = |headers: &[(&'static str, &'static str)]| {
+            let mut request = Request::new(());
+            request.headers_mut().insert(header::HOST, HeaderValue::from_static("api.example:8080"));
+            for (name, value) in headers {
+                request.headers_mut().insert(*name, HeaderValue::from_static(value));
+            }
+            is_cross_site(&request.into_parts().0)
         };
-        assert!(from("cross-site"));
-        assert!(!from("same-site") && !from("same-origin") && !from("none"));
-        assert!(!is_cross_site(&HeaderMap::new()));
+        assert!(!from(&[]), "no browser");
+        assert!(from(&[("sec-fetch-site", "cross-site")]));
+        for site in ["same-site", "same-origin", "none"] {
+            assert!(
+                !from(&[("sec-fetch-site", site), ("origin", "http://evil.example")]),
+                "{site} says more than others"
+            );
+        }
+        for page in ["http://api.example:8080", "http://api.example", "http://API.example:3000"] {
+            assert!(!from(&[("origin", page)]) && !from(&[("referer", page)]), "{page}");
+        }
+        for page in
+            ["http://evil.example", "null", "", "http://api.example.evil.example", "http://x@evil.example/api.example"]
+        {
+            assert!(from(&[("origin", page)]) && from(&[("referer", page)]), "{page}");
+        }
+        assert!(!from(&[("referer", "http://api.example:8080/page?x=http://evil.example")]));
     }
 }

@@ -106,7 +106,10 @@ impl Desk {
                 self.says(StatusCode::GATEWAY_TIMEOUT, "The outcome is not known. Please check and try again.")
             }
             No::Inactive => self.says(StatusCode::FORBIDDEN, "User is inactive"),
-            No::Token(_) | No::UserGone => self.says(StatusCode::UNAUTHORIZED, "Invalid token"),
+            No::Token(_) | No::UserGone => match self.spec().framework {
+                Framework::Drf | Framework::DrfSlashed => drf::bad_token("Token is invalid"),
+                Framework::FastApi => self.says(StatusCode::UNAUTHORIZED, "Invalid token"),
+            },
             No::ProfileTooLarge => self.says(StatusCode::BAD_REQUEST, "The profile is too large."),
             No::NotSent(_)
             | No::Wrong { .. }

@@ -220,7 +220,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Response> {
     }
 }
 
-fn bad_token(message: &str) -> Response {
+pub(super) fn bad_token(message: &str) -> Response {
     unauthorized(json!({
         "detail": "Given token not valid for any token type",
         "code": "token_not_valid",

@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 
 use super::{
     Figures, Framework, Route, Spec,
-    desk::{self, Call, TOO_MANY, answer, folded},
+    desk::{self, Call, TOO_MANY, answer, folded, with_retry_after},
     drf::{self, Fields},
     no::No,
 };
 use crate::{
     password::Password,
     record::{Account, Label, PhoneNumber, ProfilePatch},
-    service::{GrantRef, RefreshStyle, SignedInTokens, StartInput, TokenStyle},
+    service::{Code, GrantRef, RefreshStyle, SignedInTokens, StartInput, TokenStyle},
 };
 
 /// Everything about it in one table.
@@ -127,7 +127,9 @@ async fn verify(call: Call) -> Result<Response, Response> {
     let fields = fields(&call).await?;
     let phone = phone(&call, &fields, "Phone number is required.")?;
     let typed = fields.given_text("code").map(str::trim);
-    let code = typed.and_then(desk::code).ok_or_else(|| bad(&call, "Incorrect OTP."))?;
+    // What is no code is compared with nothing, but a blocked address is told so all the same.
+    let code = typed.and_then(desk::code).or_else(|| Code::from_digits(NO_CODE));
+    let code = code.ok_or_else(|| call.desk.refuses(&No::Broken))?;
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
     // The token lives as long as the code.
     let life_ms = dialect.policy.code_life_ms;
@@ -136,13 +138,17 @@ async fn verify(call: Call) -> Result<Response, Response> {
     Ok(answer(StatusCode::OK, json!({ "message": "Phone verified.", "registration_token": token })))
 }
 
+/// In the place of a code: of more digits than any code has here, so that it is refused for that.
+const NO_CODE: &str = "0000000000";
+
 fn not_verified(call: &Call, no: &No) -> Response {
     const TOO_MANY_WRONG: &str = "Too many wrong OTP attempts. You are blocked.";
     match no {
         // Tries that others have used up leave nothing to check either.
         No::NothingPending | No::Expired | No::Exhausted => bad(call, "OTP expired or not found"),
         No::Wrong { .. } | No::BadCode => bad(call, "Incorrect OTP."),
-        No::StruckOut { retry_after_s } | No::Delayed { retry_after_s } => {
+        No::Delayed { retry_after_s } => with_retry_after(bad(call, "OTP expired or not found"), *retry_after_s),
+        No::StruckOut { retry_after_s } => {
             call.desk.waits(StatusCode::TOO_MANY_REQUESTS, TOO_MANY_WRONG, *retry_after_s)
         }
         No::Blocked { retry_after_s } => {

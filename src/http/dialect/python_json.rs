@@ -20,8 +20,9 @@ impl Fault {
 
 /// Levels this reader goes down; what is deeper is refused before by other rules.
 const DEPTH_MAX: usize = 64;
-/// Of a text that Python would take and we do not: a name twice in one object, more levels than any body of ours has.
-const NOT_TAKEN: &str = "Repeated name or too many levels";
+/// Of a text that Python would take and we do not: a name twice in one object, more levels than any body of ours has,
+/// half a surrogate pair, a number that is none.
+const NOT_TAKEN: &str = "Value not taken";
 
 /// The fault of a text that is not taken as JSON.
 pub(super) fn fault(bytes: &[u8]) -> Fault {

@@ -179,8 +179,7 @@ fn typed(call: &Call) -> Result<Typed, Response> {
     Ok(Typed { sent, phone, code })
 }
 
-/// Who has the number, where that may be told.
-async fn revealed(call: &Call, phone: PhoneNumber) -> Result<Option<Account>, Failure> {
+async fn known_account(call: &Call, phone: PhoneNumber) -> Result<Option<Account>, Failure> {
     call.desk.service.identify(&call.desk.dialect, phone).await
 }
 
@@ -199,7 +198,7 @@ async fn signup(call: Call) -> Result<Response, Response> {
     let refused = |failure| refused(&call, &call.no(failure), CRASH);
     let (cleaned, phone) = number(&call)?;
     let account =
-        if call.desk.options.reveal_registered { revealed(&call, phone).await.map_err(refused)? } else { None };
+        if call.desk.options.reveal_registered { known_account(&call, phone).await.map_err(refused)? } else { None };
     if account.as_ref().is_some_and(is_complete) {
         return Ok(fails(text::EXISTS));
     }
@@ -212,7 +211,7 @@ async fn login(call: Call) -> Result<Response, Response> {
     const CRASH: &str = "An error occurred during login";
     let refused = |failure| refused(&call, &call.no(failure), CRASH);
     let (cleaned, phone) = number(&call)?;
-    if call.desk.options.reveal_registered && revealed(&call, phone).await.map_err(refused)?.is_none() {
+    if call.desk.options.reveal_registered && known_account(&call, phone).await.map_err(refused)?.is_none() {
         return Ok(fails(text::UNKNOWN));
     }
     send(&call, phone, LOGIN).await.map_err(refused)?;
@@ -226,24 +225,24 @@ async fn verify_otp(call: Call) -> Result<Response, Response> {
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
     let signed_in = service.sign_in_newest(dialect, &call.origin, (phone, SIGNUP), code).await;
     let tokens = signed_in.map_err(|failure| refused(&call.no(failure)))?.value;
-    let account = service.identify(dialect, phone).await.map_err(|failure| refused(&call.no(failure)))?;
-    let is_complete = account.as_ref().is_some_and(is_complete);
+    let is_complete = tokens.account.as_deref().is_some_and(is_complete);
     let data = json!({ "user_id": tokens.user_id, "phone_number": sent, "needs_profile_completion": !is_complete });
     let message = if is_complete { text::COMPLETE } else { text::INCOMPLETE };
     Ok(succeeds(message, data, Some(tokens.access.token.expose())))
 }
 
-/// Unlike signing up it never makes a user: without one the code is checked all the same, so that only who has it is told.
+/// Unlike signing up it never makes a user; that there is none is told only to who has the code, and the code is spent.
 async fn verify_login(call: Call) -> Result<Response, Response> {
     const CRASH: &str = "An error occurred during login verification";
-    let refused = |failure| refused(&call, &call.no(failure), CRASH);
     let Typed { sent, phone, code } = typed(&call)?;
-    let (service, dialect, origin) = (&call.desk.service, &call.desk.dialect, &call.origin);
-    let Some(account) = service.identify(dialect, phone).await.map_err(refused)? else {
-        service.confirm_newest(dialect, origin, (phone, LOGIN), code).await.map_err(refused)?;
-        return Ok(fails(text::NOBODY));
+    let (service, dialect) = (&call.desk.service, &call.desk.dialect);
+    let signed_in = service.sign_in_known_newest(dialect, &call.origin, (phone, LOGIN), code).await;
+    let tokens = match signed_in.map_err(|failure| call.no(failure)) {
+        Ok(signed_in) => signed_in.value,
+        Err(No::NoAccount) => return Ok(fails(text::NOBODY)),
+        Err(no) => return Err(refused(&call, &no, CRASH)),
     };
-    let tokens = service.sign_in_newest(dialect, origin, (phone, LOGIN), code).await.map_err(refused)?.value;
+    let account = tokens.account.as_deref().ok_or_else(|| refused(&call, &No::Broken, CRASH))?;
     let data = json!({
         "user_id": tokens.user_id,
         "phone_number": sent,

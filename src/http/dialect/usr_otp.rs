@@ -8,7 +8,7 @@ mod docs;
 use std::borrow::Cow;
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     response::Response,
 };
 use jiff::Timestamp;
@@ -189,13 +189,12 @@ async fn verify(call: Call) -> Result<Response, Response> {
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
     let signed_in = service.sign_in_newest(dialect, &call.origin, (phone, LOGIN), code).await;
     let tokens = signed_in.map_err(|failure| wrong(&call, &call.no(failure)))?.value;
-    let account = service.identify(dialect, phone).await.map_err(|failure| call.refuses(failure))?;
-    let account = account.ok_or_else(|| call.desk.refuses(&No::Broken))?;
+    let account = tokens.account.as_deref().ok_or_else(|| call.desk.refuses(&No::Broken))?;
     let body = json!({
         "access_token": tokens.access.token.expose(),
         "refresh_token": tokens.refresh.expose(),
         "is_new_user": tokens.is_new_user,
-        "user": user(phone, &account),
+        "user": user(phone, account),
     });
     Ok(with_cookie(&call, &tokens, answer(StatusCode::OK, body)))
 }
@@ -254,6 +253,9 @@ fn not_refreshed(call: &Call, no: &No) -> Response {
 
 /// Ends the session of the token that came along, if one did, and takes the cookie back.
 async fn logout(call: Call) -> Result<Response, Response> {
+    if call.parts.method == Method::HEAD {
+        return Err(drf::wrong_method(&["GET"], &Method::HEAD));
+    }
     same_site(&call)?;
     if let Some(token) = token(&call) {
         let ended = call.desk.service.revoke(&call.desk.dialect, &call.origin, &token).await;
@@ -287,7 +289,7 @@ fn same_site(call: &Call) -> Result<(), Response> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     let has_leave = essence.eq_ignore_ascii_case("application/json") || headers.contains_key(header::AUTHORIZATION);
-    if has_leave || !cookies::is_cross_site(headers) {
+    if has_leave || !cookies::is_cross_site(&call.parts) {
         return Ok(());
     }
     Err(drf::detail(StatusCode::FORBIDDEN, OTHER_SITE))

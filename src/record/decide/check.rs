@@ -71,7 +71,7 @@ fn judge(rules: Rules<'_>, record: &Record, check: &Check<'_>, now: UnixMillis) 
     let spent = match check.target {
         Target::Id(_) => challenge.attempts_by_id,
         Target::Newest(_) => {
-            record.guesses.may_check(&rules.policy.guesses, now)?;
+            record.guesses.may_check(&rules.policy.guesses, record.account.is_some(), now)?;
             challenge.attempts_by_number
         }
     };

@@ -38,7 +38,7 @@ fn judge(rules: Rules<'_>, record: &Record, comparing: &Comparing, reveal: bool)
         return Err(Refusal::NoAccount);
     }
     record.blocks.may_answer(Asked::Password, comparing.address)?;
-    record.passwords.guesses.may_check(&rules.policy.guesses, comparing.at)?;
+    record.passwords.guesses.may_check(&rules.policy.guesses, record.account.is_some(), comparing.at)?;
     let under_way = record.passwords.comparing_of(comparing.address);
     let tries_left = rules.policy.block.map_or(COMPARING_MAX, |policy| {
         usize::from(policy.strikes.saturating_sub(record.blocks.count(Asked::Password, comparing.address)))

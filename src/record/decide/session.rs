@@ -5,7 +5,7 @@ use crate::record::{
     challenge::Stage,
     outcome::{Outcome, Refusal},
     policy::Door,
-    session::{Rotation, SESSIONS_MAX, Session, SignIn, SignedIn},
+    session::{NO_NEW_USER, Rotation, SESSIONS_MAX, Session, SignIn, SignedIn},
     state::Record,
     time::UnixMillis,
 };
@@ -63,6 +63,9 @@ pub(super) fn open_if_active(
 ) -> Outcome {
     if after.account.as_ref().is_some_and(|account| !account.active) {
         return Outcome::Refused(Refusal::Inactive);
+    }
+    if after.account.is_none() && sign_in.user_id == NO_NEW_USER {
+        return Outcome::Refused(Refusal::NoAccount);
     }
     Outcome::SignedIn(open(rules, after, door, sign_in, now))
 }
