@@ -217,7 +217,13 @@ fn ranges() {
 /// security 109: what could end a header or a log line is refused in every text.
 #[test]
 fn no_text_holds_control_characters() {
-    let providers = ["sms.twilio.from", "sms.twilio.auth_token", "sms.kavenegar.api_key", "sms.mshastra.password"];
+    let providers = [
+        "sms.twilio.from",
+        "sms.twilio.auth_token",
+        "sms.kavenegar.api_key",
+        "sms.mshastra.password",
+        "sms.vonage.api_secret",
+    ];
     for key in providers.into_iter().chain(["sms.app_name", "token.audience", "store.path"]) {
         let found = problems(from_file(&format!("{key} = \"a\\r\\nb\"\n")));
         assert_eq!(found, [format!("{key}: must be text without line breaks and other control characters")]);
@@ -265,10 +271,11 @@ fn codes_are_not_shown_beside_a_real_gateway() {
 /// The base URL of a real provider, and what it asks of an account.
 #[test]
 fn a_gateway_needs_its_credentials() {
-    let table: [(&str, &str, &[&str]); 3] = [
+    let table: [(&str, &str, &[&str]); 4] = [
         ("twilio", "https://api.twilio.com", &["account_sid", "auth_token", "from"]),
         ("kavenegar", "https://api.kavenegar.com", &["api_key"]),
         ("mshastra", "https://mshastra.com", &["user", "password", "sender"]),
+        ("vonage", "https://rest.nexmo.com", &["api_key", "api_secret", "from"]),
     ];
     for (gateway, base_url, wanted) in table {
         let bare = format!("[sms]\ngateway = \"{gateway}\"\n[sms.{gateway}]\n");
@@ -337,6 +344,7 @@ fn secrets_are_never_shown() {
         ("sms.twilio.auth_token", "OTPD__SMS__TWILIO__AUTH_TOKEN"),
         ("sms.kavenegar.api_key", "OTPD__SMS__KAVENEGAR__API_KEY"),
         ("sms.mshastra.password", "OTPD__SMS__MSHASTRA__PASSWORD"),
+        ("sms.vonage.api_secret", "OTPD__SMS__VONAGE__API_SECRET"),
     ] {
         let s = from_env(&[(variable, "hush-hush")]).unwrap();
         assert!(!format!("{s:?} {s:#?}").contains("hush-hush"));

@@ -38,6 +38,7 @@ use crate::{
         simulated::{Simulated, SimulatedSettings},
         text::{TextSettings, Texts},
         twilio::{Twilio, TwilioSettings},
+        vonage::{Vonage, VonageSettings},
     },
     store::{
         SnapshotStore,
@@ -262,6 +263,7 @@ fn gateway(settings: &Settings, world: &World) -> Result<Arc<dyn Gateway>, Start
         GatewayKind::Twilio => Arc::new(Twilio::new(twilio(&settings.sms.twilio))?),
         GatewayKind::Kavenegar => Arc::new(Kavenegar::new(&kavenegar(&settings.sms.kavenegar))?),
         GatewayKind::Mshastra => Arc::new(Mshastra::new(mshastra(&settings.sms.mshastra))?),
+        GatewayKind::Vonage => Arc::new(Vonage::new(vonage(&settings.sms.vonage))?),
     })
 }
 
@@ -295,6 +297,16 @@ fn mshastra(mshastra: &settings::Mshastra) -> MshastraSettings {
         password: mshastra.password.clone().unwrap_or_default(),
         sender: mshastra.sender.clone().unwrap_or_default(),
         limits: http_limits(&mshastra.limits),
+    }
+}
+
+fn vonage(vonage: &settings::Vonage) -> VonageSettings {
+    VonageSettings {
+        base_url: vonage.base_url.clone(),
+        api_key: vonage.api_key.clone().unwrap_or_default(),
+        api_secret: vonage.api_secret.clone().unwrap_or_default(),
+        from: vonage.from.clone().unwrap_or_default(),
+        limits: http_limits(&vonage.limits),
     }
 }
 

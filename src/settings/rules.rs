@@ -100,6 +100,7 @@ fn limits(s: &Settings) -> Option<HttpLimits> {
         GatewayKind::Twilio => Some(s.sms.twilio.limits),
         GatewayKind::Kavenegar => Some(s.sms.kavenegar.limits),
         GatewayKind::Mshastra => Some(s.sms.mshastra.limits),
+        GatewayKind::Vonage => Some(s.sms.vonage.limits),
     }
 }
 
@@ -108,7 +109,8 @@ fn needed(s: &Settings) -> Vec<Rule> {
     const TWILIO: &str = "must be set for sms.gateway = \"twilio\"";
     const KAVENEGAR: &str = "must be set for sms.gateway = \"kavenegar\"";
     const MSHASTRA: &str = "must be set for sms.gateway = \"mshastra\"";
-    let (twilio, kavenegar, mshastra) = (&s.sms.twilio, &s.sms.kavenegar, &s.sms.mshastra);
+    const VONAGE: &str = "must be set for sms.gateway = \"vonage\"";
+    let (twilio, kavenegar, mshastra, vonage) = (&s.sms.twilio, &s.sms.kavenegar, &s.sms.mshastra, &s.sms.vonage);
     match s.sms.gateway {
         GatewayKind::Console | GatewayKind::Simulated => Vec::new(),
         GatewayKind::Twilio => vec![
@@ -127,6 +129,12 @@ fn needed(s: &Settings) -> Vec<Rule> {
             (mshastra.user.is_some(), "sms.mshastra.user", MSHASTRA),
             (mshastra.password.is_some(), "sms.mshastra.password", MSHASTRA),
             (mshastra.sender.is_some(), "sms.mshastra.sender", MSHASTRA),
+        ],
+        GatewayKind::Vonage => vec![
+            (!vonage.base_url.is_empty(), "sms.vonage.base_url", VONAGE),
+            (vonage.api_key.is_some(), "sms.vonage.api_key", VONAGE),
+            (vonage.api_secret.is_some(), "sms.vonage.api_secret", VONAGE),
+            (vonage.from.is_some(), "sms.vonage.from", VONAGE),
         ],
     }
 }

@@ -22,6 +22,8 @@ pub enum GatewayKind {
     Kavenegar,
     /// mShastra.
     Mshastra,
+    /// Vonage SMS API.
+    Vonage,
 }
 
 impl GatewayKind {
@@ -30,7 +32,7 @@ impl GatewayKind {
     pub fn is_real(self) -> bool {
         match self {
             Self::Console | Self::Simulated => false,
-            Self::Twilio | Self::Kavenegar | Self::Mshastra => true,
+            Self::Twilio | Self::Kavenegar | Self::Mshastra | Self::Vonage => true,
         }
     }
 }
@@ -74,6 +76,8 @@ pub struct Sms {
     pub kavenegar: Kavenegar,
     /// `[sms.mshastra]`.
     pub mshastra: Mshastra,
+    /// `[sms.vonage]`.
+    pub vonage: Vonage,
     /// `[sms.console]`: print a second line in the words of `signup_login`'s original.
     pub console_test_mode: bool,
     /// `[sms.simulated]`.
@@ -131,6 +135,21 @@ pub struct Mshastra {
     pub limits: HttpLimits,
 }
 
+/// `[sms.vonage]`.
+#[derive(Debug, Clone)]
+pub struct Vonage {
+    /// Where the API is, without final slash.
+    pub base_url: String,
+    /// The account's key.
+    pub api_key: Option<String>,
+    /// The account's secret.
+    pub api_secret: Option<SecretString>,
+    /// Sender.
+    pub from: Option<String>,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
 /// What every gateway over HTTP is limited by.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpLimits {
@@ -176,6 +195,7 @@ impl Sms {
                     ("twilio", GatewayKind::Twilio),
                     ("kavenegar", GatewayKind::Kavenegar),
                     ("mshastra", GatewayKind::Mshastra),
+                    ("vonage", GatewayKind::Vonage),
                 ],
             ),
             app_name: r.text("sms.app_name"),
@@ -195,6 +215,7 @@ impl Sms {
             twilio: Twilio::read(r),
             kavenegar: Kavenegar::read(r),
             mshastra: Mshastra::read(r),
+            vonage: Vonage::read(r),
             console_test_mode: r.flag("sms.console.test_mode"),
             simulated: Simulated {
                 failure_rate: r.fraction("sms.simulated.failure_rate", 0.0..=1.0),
@@ -244,6 +265,18 @@ impl Mshastra {
             password: r.secret("sms.mshastra.password"),
             sender: r.optional("sms.mshastra.sender"),
             limits: http_limits!(r, "mshastra"),
+        }
+    }
+}
+
+impl Vonage {
+    fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            base_url: r.checked("sms.vonage.base_url", BASE_URL, is_base_url).unwrap_or_default(),
+            api_key: r.optional("sms.vonage.api_key"),
+            api_secret: r.secret("sms.vonage.api_secret"),
+            from: r.optional("sms.vonage.from"),
+            limits: http_limits!(r, "vonage"),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod sender;
 pub mod simulated;
 pub mod text;
 pub mod twilio;
+pub mod vonage;
 
 use std::{fmt, time::Duration};
 

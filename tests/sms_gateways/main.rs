@@ -11,8 +11,11 @@ mod fake_kavenegar;
 mod fake_mshastra;
 #[path = "../support/fake_twilio.rs"]
 mod fake_twilio;
+#[path = "../support/fake_vonage.rs"]
+mod fake_vonage;
 mod kavenegar;
 mod kit;
 mod mshastra;
 mod subject;
 mod twilio;
+mod vonage;
