@@ -39,6 +39,7 @@ use crate::{
         text::{TextSettings, Texts},
         twilio::{Twilio, TwilioSettings},
         vonage::{Vonage, VonageSettings},
+        webhook::{Webhook, WebhookSettings},
     },
     store::{
         SnapshotStore,
@@ -264,6 +265,10 @@ fn gateway(settings: &Settings, world: &World) -> Result<Arc<dyn Gateway>, Start
         GatewayKind::Kavenegar => Arc::new(Kavenegar::new(&kavenegar(&settings.sms.kavenegar))?),
         GatewayKind::Mshastra => Arc::new(Mshastra::new(mshastra(&settings.sms.mshastra))?),
         GatewayKind::Vonage => Arc::new(Vonage::new(vonage(&settings.sms.vonage))?),
+        GatewayKind::Webhook => {
+            let webhook = webhook(&settings.sms.webhook);
+            Arc::new(Webhook::new(&webhook, Arc::clone(&world.clock), Arc::clone(&world.entropy))?)
+        }
     })
 }
 
@@ -307,6 +312,24 @@ fn vonage(vonage: &settings::Vonage) -> VonageSettings {
         api_secret: vonage.api_secret.clone().unwrap_or_default(),
         from: vonage.from.clone().unwrap_or_default(),
         limits: http_limits(&vonage.limits),
+    }
+}
+
+fn webhook(webhook: &settings::Webhook) -> WebhookSettings {
+    WebhookSettings {
+        base_url: webhook.base_url.clone(),
+        secret: webhook.secret.clone().unwrap_or_default(),
+        secret_previous: webhook.secret_previous.clone(),
+        auth_header: webhook.auth_header.clone(),
+        auth_value: webhook.auth_value.clone(),
+        body: webhook.body.clone(),
+        success_statuses: webhook.success_statuses.clone(),
+        success_pointer: webhook.success_pointer.clone(),
+        success_equals: webhook.success_equals.clone(),
+        id_pointer: webhook.id_pointer.clone(),
+        error_pointer: webhook.error_pointer.clone(),
+        error_classes: webhook.error_classes.clone(),
+        limits: http_limits(&webhook.limits),
     }
 }
 

@@ -16,11 +16,14 @@ use toml::{Table, Value};
 use super::{DEFAULTS, Problem, VARIABLE_PREFIX};
 
 /// Keys whose values are secrets: hidden everywhere, and readable from a file by `<variable>_FILE`.
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 8] = [
     "sms.twilio.auth_token",
     "sms.kavenegar.api_key",
     "sms.mshastra.password",
     "sms.vonage.api_secret",
+    "sms.webhook.secret",
+    "sms.webhook.secret_previous",
+    "sms.webhook.auth_value",
     "token.secret",
 ];
 

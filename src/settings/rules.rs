@@ -101,6 +101,7 @@ fn limits(s: &Settings) -> Option<HttpLimits> {
         GatewayKind::Kavenegar => Some(s.sms.kavenegar.limits),
         GatewayKind::Mshastra => Some(s.sms.mshastra.limits),
         GatewayKind::Vonage => Some(s.sms.vonage.limits),
+        GatewayKind::Webhook => Some(s.sms.webhook.limits),
     }
 }
 
@@ -110,6 +111,7 @@ fn needed(s: &Settings) -> Vec<Rule> {
     const KAVENEGAR: &str = "must be set for sms.gateway = \"kavenegar\"";
     const MSHASTRA: &str = "must be set for sms.gateway = \"mshastra\"";
     const VONAGE: &str = "must be set for sms.gateway = \"vonage\"";
+    const WEBHOOK: &str = "must be set for sms.gateway = \"webhook\"";
     let (twilio, kavenegar, mshastra, vonage) = (&s.sms.twilio, &s.sms.kavenegar, &s.sms.mshastra, &s.sms.vonage);
     match s.sms.gateway {
         GatewayKind::Console | GatewayKind::Simulated => Vec::new(),
@@ -135,6 +137,10 @@ fn needed(s: &Settings) -> Vec<Rule> {
             (vonage.api_key.is_some(), "sms.vonage.api_key", VONAGE),
             (vonage.api_secret.is_some(), "sms.vonage.api_secret", VONAGE),
             (vonage.from.is_some(), "sms.vonage.from", VONAGE),
+        ],
+        GatewayKind::Webhook => vec![
+            (!s.sms.webhook.base_url.is_empty(), "sms.webhook.base_url", WEBHOOK),
+            (s.sms.webhook.secret.is_some(), "sms.webhook.secret", WEBHOOK),
         ],
     }
 }

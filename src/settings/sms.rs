@@ -24,6 +24,8 @@ pub enum GatewayKind {
     Mshastra,
     /// Vonage SMS API.
     Vonage,
+    /// A URL of the operator's.
+    Webhook,
 }
 
 impl GatewayKind {
@@ -32,7 +34,7 @@ impl GatewayKind {
     pub fn is_real(self) -> bool {
         match self {
             Self::Console | Self::Simulated => false,
-            Self::Twilio | Self::Kavenegar | Self::Mshastra | Self::Vonage => true,
+            Self::Twilio | Self::Kavenegar | Self::Mshastra | Self::Vonage | Self::Webhook => true,
         }
     }
 }
@@ -78,6 +80,8 @@ pub struct Sms {
     pub mshastra: Mshastra,
     /// `[sms.vonage]`.
     pub vonage: Vonage,
+    /// `[sms.webhook]`.
+    pub webhook: Webhook,
     /// `[sms.console]`: print a second line in the words of `signup_login`'s original.
     pub console_test_mode: bool,
     /// `[sms.simulated]`.
@@ -150,6 +154,37 @@ pub struct Vonage {
     pub limits: HttpLimits,
 }
 
+/// `[sms.webhook]`. What the body and the rule may be is checked where they are used.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// The whole URL.
+    pub base_url: String,
+    /// What requests are signed with.
+    pub secret: Option<SecretString>,
+    /// The secret before.
+    pub secret_previous: Option<SecretString>,
+    /// A header the receiver asks for.
+    pub auth_header: String,
+    /// Its value.
+    pub auth_value: Option<SecretString>,
+    /// The body, with placeholders.
+    pub body: String,
+    /// Statuses of a success.
+    pub success_statuses: Vec<u16>,
+    /// Where a success says so.
+    pub success_pointer: Option<String>,
+    /// What it says.
+    pub success_equals: String,
+    /// Where the receiver's id stands.
+    pub id_pointer: Option<String>,
+    /// Where a reason stands.
+    pub error_pointer: Option<String>,
+    /// The receiver's words for a reason, and the class that each means.
+    pub error_classes: Vec<(String, String)>,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
 /// What every gateway over HTTP is limited by.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpLimits {
@@ -196,6 +231,7 @@ impl Sms {
                     ("kavenegar", GatewayKind::Kavenegar),
                     ("mshastra", GatewayKind::Mshastra),
                     ("vonage", GatewayKind::Vonage),
+                    ("webhook", GatewayKind::Webhook),
                 ],
             ),
             app_name: r.text("sms.app_name"),
@@ -216,6 +252,7 @@ impl Sms {
             kavenegar: Kavenegar::read(r),
             mshastra: Mshastra::read(r),
             vonage: Vonage::read(r),
+            webhook: Webhook::read(r),
             console_test_mode: r.flag("sms.console.test_mode"),
             simulated: Simulated {
                 failure_rate: r.fraction("sms.simulated.failure_rate", 0.0..=1.0),
@@ -277,6 +314,28 @@ impl Vonage {
             api_secret: r.secret("sms.vonage.api_secret"),
             from: r.optional("sms.vonage.from"),
             limits: http_limits!(r, "vonage"),
+        }
+    }
+}
+
+impl Webhook {
+    fn read(r: &mut Reader<'_>) -> Self {
+        let word = "a word, = and a class, as in E12=invalid_number";
+        let pair = |text: &str| text.split_once('=').map(|(word, class)| (word.to_owned(), class.to_owned()));
+        Self {
+            base_url: r.checked("sms.webhook.base_url", BASE_URL, is_base_url).unwrap_or_default(),
+            secret: r.secret("sms.webhook.secret"),
+            secret_previous: r.secret("sms.webhook.secret_previous"),
+            auth_header: r.text("sms.webhook.auth_header"),
+            auth_value: r.secret("sms.webhook.auth_value"),
+            body: r.text("sms.webhook.body"),
+            success_statuses: r.numbers("sms.webhook.success_statuses", 200..=299, 1..=16),
+            success_pointer: r.optional("sms.webhook.success_pointer"),
+            success_equals: r.text("sms.webhook.success_equals"),
+            id_pointer: r.optional("sms.webhook.id_pointer"),
+            error_pointer: r.optional("sms.webhook.error_pointer"),
+            error_classes: r.list("sms.webhook.error_classes", word, pair),
+            limits: http_limits!(r, "webhook"),
         }
     }
 }

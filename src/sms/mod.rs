@@ -13,6 +13,7 @@ pub mod simulated;
 pub mod text;
 pub mod twilio;
 pub mod vonage;
+pub mod webhook;
 
 use std::{fmt, time::Duration};
 

@@ -13,9 +13,12 @@ mod fake_mshastra;
 mod fake_twilio;
 #[path = "../support/fake_vonage.rs"]
 mod fake_vonage;
+#[path = "../support/fake_webhook.rs"]
+mod fake_webhook;
 mod kavenegar;
 mod kit;
 mod mshastra;
 mod subject;
 mod twilio;
 mod vonage;
+mod webhook;

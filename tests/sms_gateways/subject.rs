@@ -135,6 +135,7 @@ pub(crate) async fn all() -> Vec<Subject> {
             fake: Fake::Http(fake_mshastra::start().await, mshastra_refusal),
         },
         crate::vonage::subject().await,
+        crate::webhook::subject().await,
     ]
 }
 
