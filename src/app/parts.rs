@@ -36,6 +36,7 @@ use crate::{
         outbound::HttpLimits,
         sender::{Sender, SenderSettings},
         simulated::{Simulated, SimulatedSettings},
+        sns::{Sns, SnsSettings},
         text::{TextSettings, Texts},
         twilio::{Twilio, TwilioSettings},
         vonage::{Vonage, VonageSettings},
@@ -269,6 +270,7 @@ fn gateway(settings: &Settings, world: &World) -> Result<Arc<dyn Gateway>, Start
             let webhook = webhook(&settings.sms.webhook);
             Arc::new(Webhook::new(&webhook, Arc::clone(&world.clock), Arc::clone(&world.entropy))?)
         }
+        GatewayKind::Sns => Arc::new(Sns::new(sns(&settings.sms.sns), Arc::clone(&world.clock))?),
     })
 }
 
@@ -330,6 +332,18 @@ fn webhook(webhook: &settings::Webhook) -> WebhookSettings {
         error_pointer: webhook.error_pointer.clone(),
         error_classes: webhook.error_classes.clone(),
         limits: http_limits(&webhook.limits),
+    }
+}
+
+fn sns(sns: &settings::Sns) -> SnsSettings {
+    SnsSettings {
+        base_url: sns.base_url.clone(),
+        region: sns.region.clone().unwrap_or_default(),
+        access_key_id: sns.access_key_id.clone().unwrap_or_default(),
+        secret_access_key: sns.secret_access_key.clone().unwrap_or_default(),
+        sender_id: sns.sender_id.clone(),
+        origination_number: sns.origination_number.clone(),
+        limits: http_limits(&sns.limits),
     }
 }
 

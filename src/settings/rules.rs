@@ -102,6 +102,7 @@ fn limits(s: &Settings) -> Option<HttpLimits> {
         GatewayKind::Mshastra => Some(s.sms.mshastra.limits),
         GatewayKind::Vonage => Some(s.sms.vonage.limits),
         GatewayKind::Webhook => Some(s.sms.webhook.limits),
+        GatewayKind::Sns => Some(s.sms.sns.limits),
     }
 }
 
@@ -112,6 +113,7 @@ fn needed(s: &Settings) -> Vec<Rule> {
     const MSHASTRA: &str = "must be set for sms.gateway = \"mshastra\"";
     const VONAGE: &str = "must be set for sms.gateway = \"vonage\"";
     const WEBHOOK: &str = "must be set for sms.gateway = \"webhook\"";
+    const SNS: &str = "must be set for sms.gateway = \"sns\"";
     let (twilio, kavenegar, mshastra, vonage) = (&s.sms.twilio, &s.sms.kavenegar, &s.sms.mshastra, &s.sms.vonage);
     match s.sms.gateway {
         GatewayKind::Console | GatewayKind::Simulated => Vec::new(),
@@ -141,6 +143,12 @@ fn needed(s: &Settings) -> Vec<Rule> {
         GatewayKind::Webhook => vec![
             (!s.sms.webhook.base_url.is_empty(), "sms.webhook.base_url", WEBHOOK),
             (s.sms.webhook.secret.is_some(), "sms.webhook.secret", WEBHOOK),
+        ],
+        // Without a URL it is the region's own.
+        GatewayKind::Sns => vec![
+            (s.sms.sns.region.is_some(), "sms.sns.region", SNS),
+            (s.sms.sns.access_key_id.is_some(), "sms.sns.access_key_id", SNS),
+            (s.sms.sns.secret_access_key.is_some(), "sms.sns.secret_access_key", SNS),
         ],
     }
 }

@@ -26,6 +26,8 @@ pub enum GatewayKind {
     Vonage,
     /// A URL of the operator's.
     Webhook,
+    /// Amazon SNS.
+    Sns,
 }
 
 impl GatewayKind {
@@ -34,7 +36,7 @@ impl GatewayKind {
     pub fn is_real(self) -> bool {
         match self {
             Self::Console | Self::Simulated => false,
-            Self::Twilio | Self::Kavenegar | Self::Mshastra | Self::Vonage | Self::Webhook => true,
+            Self::Twilio | Self::Kavenegar | Self::Mshastra | Self::Vonage | Self::Webhook | Self::Sns => true,
         }
     }
 }
@@ -82,6 +84,8 @@ pub struct Sms {
     pub vonage: Vonage,
     /// `[sms.webhook]`.
     pub webhook: Webhook,
+    /// `[sms.sns]`.
+    pub sns: Sns,
     /// `[sms.console]`: print a second line in the words of `signup_login`'s original.
     pub console_test_mode: bool,
     /// `[sms.simulated]`.
@@ -185,6 +189,25 @@ pub struct Webhook {
     pub limits: HttpLimits,
 }
 
+/// `[sms.sns]`.
+#[derive(Debug, Clone)]
+pub struct Sns {
+    /// Where the API is, without path, if not at the region's own place.
+    pub base_url: Option<String>,
+    /// Region.
+    pub region: Option<String>,
+    /// The key's id.
+    pub access_key_id: Option<String>,
+    /// The key.
+    pub secret_access_key: Option<SecretString>,
+    /// Name shown as sender.
+    pub sender_id: Option<String>,
+    /// Number that sends.
+    pub origination_number: Option<String>,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
 /// What every gateway over HTTP is limited by.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpLimits {
@@ -232,6 +255,7 @@ impl Sms {
                     ("mshastra", GatewayKind::Mshastra),
                     ("vonage", GatewayKind::Vonage),
                     ("webhook", GatewayKind::Webhook),
+                    ("sns", GatewayKind::Sns),
                 ],
             ),
             app_name: r.text("sms.app_name"),
@@ -253,6 +277,7 @@ impl Sms {
             mshastra: Mshastra::read(r),
             vonage: Vonage::read(r),
             webhook: Webhook::read(r),
+            sns: Sns::read(r),
             console_test_mode: r.flag("sms.console.test_mode"),
             simulated: Simulated {
                 failure_rate: r.fraction("sms.simulated.failure_rate", 0.0..=1.0),
@@ -336,6 +361,20 @@ impl Webhook {
             error_pointer: r.optional("sms.webhook.error_pointer"),
             error_classes: r.list("sms.webhook.error_classes", word, pair),
             limits: http_limits!(r, "webhook"),
+        }
+    }
+}
+
+impl Sns {
+    fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            base_url: r.checked("sms.sns.base_url", BASE_URL, is_base_url),
+            region: r.optional("sms.sns.region"),
+            access_key_id: r.optional("sms.sns.access_key_id"),
+            secret_access_key: r.secret("sms.sns.secret_access_key"),
+            sender_id: r.optional("sms.sns.sender_id"),
+            origination_number: r.optional("sms.sns.origination_number"),
+            limits: http_limits!(r, "sns"),
         }
     }
 }

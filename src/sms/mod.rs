@@ -10,6 +10,7 @@ pub mod outbound;
 pub mod segments;
 pub mod sender;
 pub mod simulated;
+pub mod sns;
 pub mod text;
 pub mod twilio;
 pub mod vonage;

@@ -84,6 +84,7 @@ fn secrets_are_never_shown() {
         ("sms.kavenegar.api_key", "OTPD__SMS__KAVENEGAR__API_KEY"),
         ("sms.mshastra.password", "OTPD__SMS__MSHASTRA__PASSWORD"),
         ("sms.vonage.api_secret", "OTPD__SMS__VONAGE__API_SECRET"),
+        ("sms.sns.secret_access_key", "OTPD__SMS__SNS__SECRET_ACCESS_KEY"),
         ("sms.webhook.secret", "OTPD__SMS__WEBHOOK__SECRET"),
         ("sms.webhook.secret_previous", "OTPD__SMS__WEBHOOK__SECRET_PREVIOUS"),
         ("sms.webhook.auth_value", "OTPD__SMS__WEBHOOK__AUTH_VALUE"),
@@ -116,4 +117,16 @@ fn a_webhook_needs_its_url_and_secret() {
     assert_eq!((webhook.success_pointer.as_deref(), webhook.success_equals.as_str()), (Some("/ok"), "true"));
     let pair = |word: &str, class: &str| (word.to_owned(), class.to_owned());
     assert_eq!(webhook.error_classes, [pair("E1", "landline"), pair("a", "b=c")]);
+}
+
+/// The region says where SNS is, so a URL is no must.
+#[test]
+fn sns_needs_a_region_and_a_key() {
+    let bare = "[sms]\ngateway = \"sns\"\n[sms.sns]\n";
+    let unset = |key: &str| format!("sms.sns.{key}: must be set for sms.gateway = \"sns\"");
+    let wanted = ["region", "access_key_id", "secret_access_key"];
+    assert_eq!(problems(from_file(bare)), wanted.map(unset));
+    let given: String = wanted.map(|key| format!("{key} = \"x1\"\n")).concat();
+    let s = from_file(&format!("{bare}{given}")).unwrap();
+    assert!(s.sms.gateway.is_real() && s.sms.sns.base_url.is_none() && s.sms.sns.sender_id.is_none());
 }

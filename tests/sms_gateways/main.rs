@@ -9,6 +9,8 @@ mod fake_http;
 mod fake_kavenegar;
 #[path = "../support/fake_mshastra.rs"]
 mod fake_mshastra;
+#[path = "../support/fake_sns.rs"]
+mod fake_sns;
 #[path = "../support/fake_twilio.rs"]
 mod fake_twilio;
 #[path = "../support/fake_vonage.rs"]
@@ -18,6 +20,7 @@ mod fake_webhook;
 mod kavenegar;
 mod kit;
 mod mshastra;
+mod sns;
 mod subject;
 mod twilio;
 mod vonage;

@@ -136,6 +136,7 @@ pub(crate) async fn all() -> Vec<Subject> {
         },
         crate::vonage::subject().await,
         crate::webhook::subject().await,
+        crate::sns::subject().await,
     ]
 }
 
@@ -236,7 +237,7 @@ impl Subject {
             Fake::Twilio(fake) => fake.messages().into_iter().map(|message| (message.to, message.body)).collect(),
             Fake::Http(fake, _) => {
                 let text = |message: &crate::fake_http::Taken| {
-                    let names = ["message", "msg", "text"];
+                    let names = ["message", "msg", "text", "Message"];
                     names.iter().find_map(|name| message.field(name)).unwrap_or_default().to_owned()
                 };
                 fake.taken().into_iter().map(|message| (message.to.clone(), text(&message))).collect()
