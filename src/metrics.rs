@@ -82,7 +82,7 @@ pub const REFUSAL_REASONS: &[&str] = &[
 ];
 /// Who sent: the gateway's name.
 pub const SMS_ROUTES: &[&str] =
-    &["console", "simulated", "twilio", "kavenegar", "mshastra", "vonage", "webhook", "sns"];
+    &["console", "simulated", "twilio", "kavenegar", "mshastra", "vonage", "webhook", "sns", "telegram"];
 /// What became of a send: accepted, a class of `sms::SendClass`, or `overloaded` when it was not tried.
 pub const SEND_OUTCOMES: &[&str] = &[
     "accepted",

@@ -37,6 +37,7 @@ use crate::{
         sender::{Sender, SenderSettings},
         simulated::{Simulated, SimulatedSettings},
         sns::{Sns, SnsSettings},
+        telegram::{Telegram, TelegramSettings},
         text::{TextSettings, Texts},
         twilio::{Twilio, TwilioSettings},
         vonage::{Vonage, VonageSettings},
@@ -268,9 +269,10 @@ fn gateway(settings: &Settings, world: &World) -> Result<Arc<dyn Gateway>, Start
         GatewayKind::Vonage => Arc::new(Vonage::new(vonage(&settings.sms.vonage))?),
         GatewayKind::Webhook => {
             let webhook = webhook(&settings.sms.webhook);
-            Arc::new(Webhook::new(&webhook, Arc::clone(&world.clock), Arc::clone(&world.entropy))?)
+            Arc::new(Webhook::new(&webhook, Arc::clone(&world.clock))?)
         }
         GatewayKind::Sns => Arc::new(Sns::new(sns(&settings.sms.sns), Arc::clone(&world.clock))?),
+        GatewayKind::Telegram => Arc::new(Telegram::new(telegram(&settings.sms.telegram))?),
     })
 }
 
@@ -344,6 +346,15 @@ fn sns(sns: &settings::Sns) -> SnsSettings {
         sender_id: sns.sender_id.clone(),
         origination_number: sns.origination_number.clone(),
         limits: http_limits(&sns.limits),
+    }
+}
+
+fn telegram(telegram: &settings::Telegram) -> TelegramSettings {
+    TelegramSettings {
+        base_url: telegram.base_url.clone(),
+        access_token: telegram.access_token.clone().unwrap_or_default(),
+        sender_username: telegram.sender_username.clone(),
+        limits: http_limits(&telegram.limits),
     }
 }
 

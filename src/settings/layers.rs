@@ -16,7 +16,7 @@ use toml::{Table, Value};
 use super::{DEFAULTS, Problem, VARIABLE_PREFIX};
 
 /// Keys whose values are secrets: hidden everywhere, and readable from a file by `<variable>_FILE`.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 10] = [
     "sms.twilio.auth_token",
     "sms.kavenegar.api_key",
     "sms.mshastra.password",
@@ -25,6 +25,7 @@ const SECRETS: [&str; 9] = [
     "sms.webhook.secret_previous",
     "sms.webhook.auth_value",
     "sms.sns.secret_access_key",
+    "sms.telegram.access_token",
     "token.secret",
 ];
 

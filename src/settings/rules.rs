@@ -103,6 +103,7 @@ fn limits(s: &Settings) -> Option<HttpLimits> {
         GatewayKind::Vonage => Some(s.sms.vonage.limits),
         GatewayKind::Webhook => Some(s.sms.webhook.limits),
         GatewayKind::Sns => Some(s.sms.sns.limits),
+        GatewayKind::Telegram => Some(s.sms.telegram.limits),
     }
 }
 
@@ -114,6 +115,7 @@ fn needed(s: &Settings) -> Vec<Rule> {
     const VONAGE: &str = "must be set for sms.gateway = \"vonage\"";
     const WEBHOOK: &str = "must be set for sms.gateway = \"webhook\"";
     const SNS: &str = "must be set for sms.gateway = \"sns\"";
+    const TELEGRAM: &str = "must be set for sms.gateway = \"telegram\"";
     let (twilio, kavenegar, mshastra, vonage) = (&s.sms.twilio, &s.sms.kavenegar, &s.sms.mshastra, &s.sms.vonage);
     match s.sms.gateway {
         GatewayKind::Console | GatewayKind::Simulated => Vec::new(),
@@ -149,6 +151,10 @@ fn needed(s: &Settings) -> Vec<Rule> {
             (s.sms.sns.region.is_some(), "sms.sns.region", SNS),
             (s.sms.sns.access_key_id.is_some(), "sms.sns.access_key_id", SNS),
             (s.sms.sns.secret_access_key.is_some(), "sms.sns.secret_access_key", SNS),
+        ],
+        GatewayKind::Telegram => vec![
+            (!s.sms.telegram.base_url.is_empty(), "sms.telegram.base_url", TELEGRAM),
+            (s.sms.telegram.access_token.is_some(), "sms.telegram.access_token", TELEGRAM),
         ],
     }
 }

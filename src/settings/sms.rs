@@ -28,6 +28,8 @@ pub enum GatewayKind {
     Webhook,
     /// Amazon SNS.
     Sns,
+    /// Telegram Gateway, codes only.
+    Telegram,
 }
 
 impl GatewayKind {
@@ -36,7 +38,13 @@ impl GatewayKind {
     pub fn is_real(self) -> bool {
         match self {
             Self::Console | Self::Simulated => false,
-            Self::Twilio | Self::Kavenegar | Self::Mshastra | Self::Vonage | Self::Webhook | Self::Sns => true,
+            Self::Twilio
+            | Self::Kavenegar
+            | Self::Mshastra
+            | Self::Vonage
+            | Self::Webhook
+            | Self::Sns
+            | Self::Telegram => true,
         }
     }
 }
@@ -86,6 +94,8 @@ pub struct Sms {
     pub webhook: Webhook,
     /// `[sms.sns]`.
     pub sns: Sns,
+    /// `[sms.telegram]`.
+    pub telegram: Telegram,
     /// `[sms.console]`: print a second line in the words of `signup_login`'s original.
     pub console_test_mode: bool,
     /// `[sms.simulated]`.
@@ -208,6 +218,19 @@ pub struct Sns {
     pub limits: HttpLimits,
 }
 
+/// `[sms.telegram]`.
+#[derive(Debug, Clone)]
+pub struct Telegram {
+    /// Where the API is, without final slash.
+    pub base_url: String,
+    /// The account's token.
+    pub access_token: Option<SecretString>,
+    /// Channel that sends.
+    pub sender_username: Option<String>,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
 /// What every gateway over HTTP is limited by.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpLimits {
@@ -256,6 +279,7 @@ impl Sms {
                     ("vonage", GatewayKind::Vonage),
                     ("webhook", GatewayKind::Webhook),
                     ("sns", GatewayKind::Sns),
+                    ("telegram", GatewayKind::Telegram),
                 ],
             ),
             app_name: r.text("sms.app_name"),
@@ -278,6 +302,7 @@ impl Sms {
             vonage: Vonage::read(r),
             webhook: Webhook::read(r),
             sns: Sns::read(r),
+            telegram: Telegram::read(r),
             console_test_mode: r.flag("sms.console.test_mode"),
             simulated: Simulated {
                 failure_rate: r.fraction("sms.simulated.failure_rate", 0.0..=1.0),
@@ -375,6 +400,17 @@ impl Sns {
             sender_id: r.optional("sms.sns.sender_id"),
             origination_number: r.optional("sms.sns.origination_number"),
             limits: http_limits!(r, "sns"),
+        }
+    }
+}
+
+impl Telegram {
+    fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            base_url: r.checked("sms.telegram.base_url", BASE_URL, is_base_url).unwrap_or_default(),
+            access_token: r.secret("sms.telegram.access_token"),
+            sender_username: r.optional("sms.telegram.sender_username"),
+            limits: http_limits!(r, "telegram"),
         }
     }
 }

@@ -25,7 +25,7 @@ use self::{
     verdict::Rule,
 };
 use super::{Accepted, Gateway, SendError, SettingError, Sms, outbound::Outbound};
-use crate::{clock::Clock, entropy::Entropy};
+use crate::clock::Clock;
 
 /// Its name in configuration, metrics and errors.
 const NAME: &str = "webhook";
@@ -40,20 +40,14 @@ pub struct Webhook {
     template: Template,
     rule: Rule,
     clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
 }
 
 impl Webhook {
-    /// Checks the settings and builds the client. Does not connect. Signatures tell the time by `clock`, the ids of
-    /// messages are drawn from `entropy`.
-    pub fn new(
-        settings: &WebhookSettings,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Result<Self, SettingError> {
+    /// Checks the settings and builds the client. Does not connect. Signatures tell the time by `clock`.
+    pub fn new(settings: &WebhookSettings, clock: Arc<dyn Clock>) -> Result<Self, SettingError> {
         let Checked { url, keys, auth, template, rule, limits } = settings::check(settings)?;
         let outbound = Outbound::new(NAME, &url, &limits)?;
-        Ok(Self { outbound, url, keys, auth, template, rule, clock, entropy })
+        Ok(Self { outbound, url, keys, auth, template, rule, clock })
     }
 }
 
@@ -75,8 +69,7 @@ impl Gateway for Webhook {
 
     async fn send(&self, sms: &Sms) -> Result<Accepted, SendError> {
         let now = self.clock.now();
-        // An id for each request: a second one follows only a refusal, and is a message of its own.
-        let id = format!("msg_{:016x}{:016x}", self.entropy.draw(), self.entropy.draw());
+        let id = format!("msg_{:032x}", sms.id);
         let body = self.template.fill(&Facts { id: &id, sms, now })?;
         let seconds = now.0 / 1_000;
         let signatures: Vec<String> = self.keys.iter().map(|key| key.sign(&id, seconds, &body)).collect();

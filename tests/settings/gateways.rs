@@ -10,11 +10,12 @@ use super::{file, from_env, from_file, load, problems};
 /// The base URL of a real provider, and what it asks of an account.
 #[test]
 fn a_gateway_needs_its_credentials() {
-    let table: [(&str, &str, &[&str]); 4] = [
+    let table: [(&str, &str, &[&str]); 5] = [
         ("twilio", "https://api.twilio.com", &["account_sid", "auth_token", "from"]),
         ("kavenegar", "https://api.kavenegar.com", &["api_key"]),
         ("mshastra", "https://mshastra.com", &["user", "password", "sender"]),
         ("vonage", "https://rest.nexmo.com", &["api_key", "api_secret", "from"]),
+        ("telegram", "https://gatewayapi.telegram.org", &["access_token"]),
     ];
     for (gateway, base_url, wanted) in table {
         let bare = format!("[sms]\ngateway = \"{gateway}\"\n[sms.{gateway}]\n");
@@ -85,6 +86,7 @@ fn secrets_are_never_shown() {
         ("sms.mshastra.password", "OTPD__SMS__MSHASTRA__PASSWORD"),
         ("sms.vonage.api_secret", "OTPD__SMS__VONAGE__API_SECRET"),
         ("sms.sns.secret_access_key", "OTPD__SMS__SNS__SECRET_ACCESS_KEY"),
+        ("sms.telegram.access_token", "OTPD__SMS__TELEGRAM__ACCESS_TOKEN"),
         ("sms.webhook.secret", "OTPD__SMS__WEBHOOK__SECRET"),
         ("sms.webhook.secret_previous", "OTPD__SMS__WEBHOOK__SECRET_PREVIOUS"),
         ("sms.webhook.auth_value", "OTPD__SMS__WEBHOOK__AUTH_VALUE"),

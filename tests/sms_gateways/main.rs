@@ -11,6 +11,8 @@ mod fake_kavenegar;
 mod fake_mshastra;
 #[path = "../support/fake_sns.rs"]
 mod fake_sns;
+#[path = "../support/fake_telegram.rs"]
+mod fake_telegram;
 #[path = "../support/fake_twilio.rs"]
 mod fake_twilio;
 #[path = "../support/fake_vonage.rs"]
@@ -22,6 +24,7 @@ mod kit;
 mod mshastra;
 mod sns;
 mod subject;
+mod telegram;
 mod twilio;
 mod vonage;
 mod webhook;

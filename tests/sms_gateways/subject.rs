@@ -15,6 +15,7 @@ use crate::{
     fake_http::{FakeHttp, Reply, Step},
     fake_kavenegar, fake_mshastra,
     fake_twilio::{self, Behaviour, FakeTwilio},
+    kit::CODE,
 };
 
 /// Why a provider refuses for certain.
@@ -137,6 +138,7 @@ pub(crate) async fn all() -> Vec<Subject> {
         crate::vonage::subject().await,
         crate::webhook::subject().await,
         crate::sns::subject().await,
+        crate::telegram::subject().await,
     ]
 }
 
@@ -231,13 +233,18 @@ impl Subject {
         }
     }
 
+    /// What of a message with this text is to come over the wire: Telegram writes the text itself.
+    pub(crate) fn heard(&self, text: &str) -> String {
+        if self.name == "telegram" { CODE.to_owned() } else { text.to_owned() }
+    }
+
     /// Recipient and text of every message taken, as they came over the wire.
     pub(crate) fn taken(&self) -> Vec<(String, String)> {
         match &self.fake {
             Fake::Twilio(fake) => fake.messages().into_iter().map(|message| (message.to, message.body)).collect(),
             Fake::Http(fake, _) => {
                 let text = |message: &crate::fake_http::Taken| {
-                    let names = ["message", "msg", "text", "Message"];
+                    let names = ["message", "msg", "text", "Message", "code"];
                     names.iter().find_map(|name| message.field(name)).unwrap_or_default().to_owned()
                 };
                 fake.taken().into_iter().map(|message| (message.to.clone(), text(&message))).collect()

@@ -97,9 +97,7 @@ fn read(body: &[u8]) -> Result<Taken, Refusal> {
     if !digits || !(8..=16).contains(&to.len()) {
         return refuse("to", 422, "invalid_number");
     }
-    let fields = members.into_iter().map(|(name, value)| match value {
-        Value::String(text) => (name, text),
-        other => (name, other.to_string()),
-    });
+    let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let fields = members.into_iter().map(|(name, value)| (name, text(value)));
     Ok(Taken { to, fields: fields.collect() })
 }

@@ -15,7 +15,7 @@ use crate::sms::{
 
 /// Settings of the SNS gateway. `Debug` shows no account and no key. Temporary credentials are not among them: they end
 /// within hours, and a server runs longer.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct SnsSettings {
     /// Where the API is, without a path. Default none: the region's own, `https://sns.REGION.amazonaws.com`. Plain HTTP is
     /// taken for loopback only.
@@ -33,20 +33,6 @@ pub struct SnsSettings {
     pub origination_number: Option<String>,
     /// Time and size.
     pub limits: HttpLimits,
-}
-
-impl Default for SnsSettings {
-    fn default() -> Self {
-        Self {
-            base_url: None,
-            region: String::new(),
-            access_key_id: String::new(),
-            secret_access_key: SecretString::default(),
-            sender_id: None,
-            origination_number: None,
-            limits: HttpLimits::default(),
-        }
-    }
 }
 
 impl fmt::Debug for SnsSettings {
