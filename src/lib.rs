@@ -30,7 +30,7 @@
 //! | [`settings`] | names, ranges, defaults (`config.toml` is compiled in); the environment | travels inward |
 //! | [`metrics`], [`telemetry`], [`shutdown`] | names and texts of metrics; log lines; when to stop | a number, a code |
 //! | [`store`] | snapshots with compare-and-set, group commit | what is inside a snapshot |
-//! | [`sms`] | gateways (Twilio, Kavenegar, mShastra, console, simulated), error classes, retries, texts | a record |
+//! | [`sms`] | gateways (Twilio, Kavenegar, mShastra, Vonage, SNS, Telegram, webhook, console, simulated), retries, texts | a record |
 //! | [`password`] | argon2id on a bounded pool | who has a password |
 //! | [`token`] | signing, sealing and API keys, claims | whether a session is alive |
 //! | [`phone`] | actors: find or start, one at a time, let go when idle | the SMS network |

@@ -79,7 +79,8 @@ pub const REFUSAL_REASONS: &[&str] = &[
     "no_route",
 ];
 /// Who sent: the gateway's name.
-pub const SMS_ROUTES: &[&str] = &["console", "simulated", "twilio", "kavenegar", "mshastra"];
+pub const SMS_ROUTES: &[&str] =
+    &["console", "simulated", "twilio", "kavenegar", "mshastra", "vonage", "webhook", "sns", "telegram"];
 /// What became of a send: accepted, a class of `sms::SendClass`, or `overloaded` when it was not tried.
 pub const SEND_OUTCOMES: &[&str] = &[
     "accepted",

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "settings/gateways.rs"]
+mod gateways;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -206,6 +209,9 @@ fn ranges() {
         ("sms.kavenegar.timeout_ms", "99", "100 to 60000"),
         ("sms.mshastra.connect_timeout_ms", "60001", "100 to 60000"),
         ("sms.mshastra.response_bytes_max", "1023", "1024 to 1048576"),
+        ("sms.webhook.success_statuses", "[200, 302]", "each 200 to 299, 1 to 16 entries"),
+        ("sms.webhook.success_statuses", "[]", "each 200 to 299, 1 to 16 entries"),
+        ("sms.webhook.error_classes", "[\"E12\"]", "a word, = and a class"),
     ];
     for (key, value, words) in table {
         let found = problems(from_file(&format!("{key} = {value}\n")));
@@ -217,7 +223,15 @@ fn ranges() {
 /// security 109: what could end a header or a log line is refused in every text.
 #[test]
 fn no_text_holds_control_characters() {
-    let providers = ["sms.twilio.from", "sms.twilio.auth_token", "sms.kavenegar.api_key", "sms.mshastra.password"];
+    let providers = [
+        "sms.twilio.from",
+        "sms.twilio.auth_token",
+        "sms.kavenegar.api_key",
+        "sms.mshastra.password",
+        "sms.vonage.api_secret",
+        "sms.webhook.secret",
+        "sms.webhook.body",
+    ];
     for key in providers.into_iter().chain(["sms.app_name", "token.audience", "store.path"]) {
         let found = problems(from_file(&format!("{key} = \"a\\r\\nb\"\n")));
         assert_eq!(found, [format!("{key}: must be text without line breaks and other control characters")]);
@@ -260,96 +274,6 @@ fn codes_are_not_shown_beside_a_real_gateway() {
     assert_eq!(problems(from_env(&shown)), ["OTPD__DEV__SHOW_CODES: must be false beside a gateway that really sends"]);
     let console = from_env(&[("OTPD__DEV__SHOW_CODES", "true")]).unwrap();
     assert!(console.warnings()[0].starts_with("dev.show_codes"));
-}
-
-/// The base URL of a real provider, and what it asks of an account.
-#[test]
-fn a_gateway_needs_its_credentials() {
-    let table: [(&str, &str, &[&str]); 3] = [
-        ("twilio", "https://api.twilio.com", &["account_sid", "auth_token", "from"]),
-        ("kavenegar", "https://api.kavenegar.com", &["api_key"]),
-        ("mshastra", "https://mshastra.com", &["user", "password", "sender"]),
-    ];
-    for (gateway, base_url, wanted) in table {
-        let bare = format!("[sms]\ngateway = \"{gateway}\"\n[sms.{gateway}]\n");
-        let unset = |key: &str| format!("sms.{gateway}.{key}: must be set for sms.gateway = \"{gateway}\"");
-        assert_eq!(problems(from_file(&bare)), wanted.iter().map(|key| unset(key)).collect::<Vec<_>>());
-
-        let given: String = wanted.iter().map(|key| format!("{key} = \"x1\"\n")).collect();
-        let s = from_file(&format!("{bare}{given}")).unwrap();
-        assert!(s.sms.gateway.is_real() && s.printable().contains(&format!("\"{base_url}\"  # default")));
-        assert_eq!(problems(from_file(&format!("{bare}{given}base_url = \"\"\n"))), [unset("base_url")]);
-    }
-    let service = [
-        ("OTPD__SMS__GATEWAY", "twilio"),
-        ("OTPD__SMS__TWILIO__ACCOUNT_SID", "AC1"),
-        ("OTPD__SMS__TWILIO__AUTH_TOKEN", "t"),
-        ("OTPD__SMS__TWILIO__MESSAGING_SERVICE_SID", "MG1"),
-    ];
-    assert!(from_env(&service).is_ok(), "a messaging service stands in for the sender");
-}
-
-/// A time-out of the provider's that is shorter than the default for connecting needs nothing else; one that the
-/// safety net would cut off is refused for the gateway that is used.
-#[test]
-fn a_providers_time_limit_can_be_set_alone() {
-    let account = "[sms]\ngateway = \"kavenegar\"\n[sms.kavenegar]\napi_key = \"x1\"\n";
-    let s = from_file(&format!("{account}timeout_ms = 500\n")).unwrap();
-    assert_eq!(s.sms.kavenegar.limits.timeout, Duration::from_millis(500));
-    let found = problems(from_file(&format!("{account}timeout_ms = 10001\n")));
-    assert_eq!(found.len(), 1);
-    assert!(found[0].starts_with("sms.attempt_timeout_ms: must not be shorter than timeout_ms"), "{found:?}");
-    assert!(from_file("sms.kavenegar.timeout_ms = 10001\n").is_ok(), "it is not used");
-}
-
-/// security 123: `*_FILE`, its mode, and that it is not given twice.
-#[test]
-fn secrets_come_from_private_files() {
-    const DIRECT: &str = "OTPD__SMS__TWILIO__AUTH_TOKEN";
-    const BY_FILE: &str = "OTPD__SMS__TWILIO__AUTH_TOKEN_FILE";
-    let token = |s: &Settings| s.sms.twilio.auth_token.as_ref().unwrap().expose_secret().to_owned();
-
-    let private = file("token", "hush-hush\n", 0o600);
-    let path = private.path.to_str().unwrap();
-    assert_eq!(token(&from_env(&[(BY_FILE, path)]).unwrap()), "hush-hush");
-
-    let both = problems(from_env(&[(BY_FILE, path), (DIRECT, "x")]));
-    assert_eq!(both, [format!("{BY_FILE}: set either this or {DIRECT}, not both (sms.twilio.auth_token)")]);
-
-    for mode in [0o640, 0o604, 0o620] {
-        let open = file("token", "hush-hush\n", mode);
-        let found = problems(from_env(&[(BY_FILE, open.path.to_str().unwrap())]));
-        assert_eq!(found, [format!("{BY_FILE}: group or others may read the file it names: use mode 0600")]);
-    }
-    let found = problems(from_env(&[(BY_FILE, "/nonexistent")]));
-    assert!(found[0].starts_with(&format!("{BY_FILE}: the file it names cannot be read")), "{found:?}");
-
-    let text = "sms.twilio.auth_token = \"hush-hush\"\n";
-    let open = problems(load(Some(&file("otpd.toml", text, 0o644).path), &[]));
-    assert!(open[0].contains("is a secret in a file that group or others may read"), "{open:?}");
-    assert_eq!(token(&from_file(text).unwrap()), "hush-hush");
-}
-
-/// security 120, 123: neither `Debug` nor the printout nor an error shows a secret.
-#[test]
-fn secrets_are_never_shown() {
-    for (key, variable) in [
-        ("sms.twilio.auth_token", "OTPD__SMS__TWILIO__AUTH_TOKEN"),
-        ("sms.kavenegar.api_key", "OTPD__SMS__KAVENEGAR__API_KEY"),
-        ("sms.mshastra.password", "OTPD__SMS__MSHASTRA__PASSWORD"),
-    ] {
-        let s = from_env(&[(variable, "hush-hush")]).unwrap();
-        assert!(!format!("{s:?} {s:#?}").contains("hush-hush"));
-        assert!(!s.printable().contains("hush-hush"));
-        assert!(s.printable().contains(&format!("# {key} is set ({variable})\n")));
-        let open = problems(load(Some(&file("otpd.toml", &format!("{key} = \"hush-hush\"\n"), 0o644).path), &[]));
-        assert!(open[0].contains("is a secret in a file that group or others may read"), "{open:?}");
-        let secret = file("secret", "hush-hush\n", 0o600);
-        let named = from_env(&[(&format!("{variable}_FILE"), secret.path.to_str().unwrap())]).unwrap();
-        assert!(named.printable().contains(&format!("# {key} is set ({variable}_FILE)\n")));
-    }
-    let misplaced = from_env(&[("OTPD__SERVER__LISTEN", "hush-hush"), ("OTPD__CODES__DIGITS", "hush-hush")]);
-    assert!(!misplaced.unwrap_err().contains("hush-hush"));
 }
 
 /// What is printed can be loaded again and says the same.

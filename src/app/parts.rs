@@ -36,8 +36,12 @@ use crate::{
         outbound::HttpLimits,
         sender::{Sender, SenderSettings},
         simulated::{Simulated, SimulatedSettings},
+        sns::{Sns, SnsSettings},
+        telegram::{Telegram, TelegramSettings},
         text::{TextSettings, Texts},
         twilio::{Twilio, TwilioSettings},
+        vonage::{Vonage, VonageSettings},
+        webhook::{Webhook, WebhookSettings},
     },
     store::{
         SnapshotStore,
@@ -271,6 +275,13 @@ fn gateway(settings: &Settings, world: &World) -> Result<Arc<dyn Gateway>, Start
         GatewayKind::Twilio => Arc::new(Twilio::new(twilio(&settings.sms.twilio))?),
         GatewayKind::Kavenegar => Arc::new(Kavenegar::new(&kavenegar(&settings.sms.kavenegar))?),
         GatewayKind::Mshastra => Arc::new(Mshastra::new(mshastra(&settings.sms.mshastra))?),
+        GatewayKind::Vonage => Arc::new(Vonage::new(vonage(&settings.sms.vonage))?),
+        GatewayKind::Webhook => {
+            let webhook = webhook(&settings.sms.webhook);
+            Arc::new(Webhook::new(&webhook, Arc::clone(&world.clock))?)
+        }
+        GatewayKind::Sns => Arc::new(Sns::new(sns(&settings.sms.sns), Arc::clone(&world.clock))?),
+        GatewayKind::Telegram => Arc::new(Telegram::new(telegram(&settings.sms.telegram))?),
     })
 }
 
@@ -304,6 +315,55 @@ fn mshastra(mshastra: &settings::Mshastra) -> MshastraSettings {
         password: mshastra.password.clone().unwrap_or_default(),
         sender: mshastra.sender.clone().unwrap_or_default(),
         limits: http_limits(&mshastra.limits),
+    }
+}
+
+fn vonage(vonage: &settings::Vonage) -> VonageSettings {
+    VonageSettings {
+        base_url: vonage.base_url.clone(),
+        api_key: vonage.api_key.clone().unwrap_or_default(),
+        api_secret: vonage.api_secret.clone().unwrap_or_default(),
+        from: vonage.from.clone().unwrap_or_default(),
+        limits: http_limits(&vonage.limits),
+    }
+}
+
+fn webhook(webhook: &settings::Webhook) -> WebhookSettings {
+    WebhookSettings {
+        base_url: webhook.base_url.clone(),
+        secret: webhook.secret.clone().unwrap_or_default(),
+        secret_previous: webhook.secret_previous.clone(),
+        auth_header: webhook.auth_header.clone(),
+        auth_value: webhook.auth_value.clone(),
+        body: webhook.body.clone(),
+        success_statuses: webhook.success_statuses.clone(),
+        success_pointer: webhook.success_pointer.clone(),
+        success_equals: webhook.success_equals.clone(),
+        id_pointer: webhook.id_pointer.clone(),
+        error_pointer: webhook.error_pointer.clone(),
+        error_classes: webhook.error_classes.clone(),
+        limits: http_limits(&webhook.limits),
+    }
+}
+
+fn sns(sns: &settings::Sns) -> SnsSettings {
+    SnsSettings {
+        base_url: sns.base_url.clone(),
+        region: sns.region.clone().unwrap_or_default(),
+        access_key_id: sns.access_key_id.clone().unwrap_or_default(),
+        secret_access_key: sns.secret_access_key.clone().unwrap_or_default(),
+        sender_id: sns.sender_id.clone(),
+        origination_number: sns.origination_number.clone(),
+        limits: http_limits(&sns.limits),
+    }
+}
+
+fn telegram(telegram: &settings::Telegram) -> TelegramSettings {
+    TelegramSettings {
+        base_url: telegram.base_url.clone(),
+        access_token: telegram.access_token.clone().unwrap_or_default(),
+        sender_username: telegram.sender_username.clone(),
+        limits: http_limits(&telegram.limits),
     }
 }
 

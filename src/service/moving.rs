@@ -125,11 +125,13 @@ impl Service {
     /// Tells the old number. It is best effort: the account has moved whether or not the notice arrives.
     fn notify_old_number(&self, from: PhoneNumber, account: &Account) {
         let text = self.parts.texts.phone_changed(account.profile.locale.as_deref());
+        let facts = [from.as_u64(), account.user_id, account.verified_at.0].map(u64::to_be_bytes);
+        let id = u128::from_be_bytes(self.parts.keys.tag("notice", &facts.each_ref().map(|fact| fact.as_slice())));
         let service = self.clone();
         self.tasks.spawn(async move {
             for _ in 0..NOTICE_TRIES {
                 if let Some(permit) = service.parts.sender.reserve() {
-                    let sms = Sms { to: from, text, code: None, valid_s: NOTICE_VALID_S };
+                    let sms = Sms { id, to: from, text, code: None, valid_s: NOTICE_VALID_S };
                     if let Err(error) = service.parts.sender.send(permit, &sms).await.result {
                         tracing::warn!(phone = %from, %error, "the old number could not be told of its change");
                     }

@@ -16,7 +16,18 @@ use toml::{Table, Value};
 use super::{DEFAULTS, Problem, VARIABLE_PREFIX};
 
 /// Keys whose values are secrets: hidden everywhere, and readable from a file by `<variable>_FILE`.
-const SECRETS: [&str; 4] = ["sms.twilio.auth_token", "sms.kavenegar.api_key", "sms.mshastra.password", "token.secret"];
+const SECRETS: [&str; 10] = [
+    "sms.twilio.auth_token",
+    "sms.kavenegar.api_key",
+    "sms.mshastra.password",
+    "sms.vonage.api_secret",
+    "sms.webhook.secret",
+    "sms.webhook.secret_previous",
+    "sms.webhook.auth_value",
+    "sms.sns.secret_access_key",
+    "sms.telegram.access_token",
+    "token.secret",
+];
 
 /// Tables that may have keys of the operator's own; their values are texts.
 const OPEN_TABLES: [&str; 2] = ["sms.templates", "sms.phone_changed"];

@@ -25,7 +25,7 @@ pub use self::{
     policy::{Api, Codes, Dev, Limits, Password, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
-    sms::{GatewayKind, HttpLimits, Kavenegar, Mshastra, Simulated, Sms, Twilio},
+    sms::{GatewayKind, HttpLimits, Kavenegar, Mshastra, Simulated, Sms, Sns, Telegram, Twilio, Vonage, Webhook},
     storage::{Durability, Phone, Store, Validation},
 };
 use self::{layers::Layers, reader::Reader};

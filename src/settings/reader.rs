@@ -60,13 +60,23 @@ impl<'a> Reader<'a> {
         each: RangeInclusive<i64>,
         count: RangeInclusive<usize>,
     ) -> Vec<Duration> {
+        self.numbers(key, each, count).into_iter().map(Duration::from_secs).collect()
+    }
+
+    /// A list of whole numbers.
+    pub(super) fn numbers<T: TryFrom<i64>>(
+        &mut self,
+        key: &str,
+        each: RangeInclusive<i64>,
+        count: RangeInclusive<usize>,
+    ) -> Vec<T> {
         let allowed = format!("each {}, {} entries", spell(&each), spell(&count));
         let Some(items) = self.value(key, allowed.clone()).and_then(Value::as_array) else { return Vec::new() };
         let numbers: Vec<i64> = items.iter().filter_map(Value::as_integer).collect();
         if !count.contains(&numbers.len()) || !numbers.iter().all(|number| each.contains(number)) {
             self.problem(key, format!("must be {allowed}"));
         }
-        numbers.into_iter().map(|number| Duration::from_secs(u64::try_from(number).unwrap_or_default())).collect()
+        numbers.into_iter().filter_map(|number| T::try_from(number).ok()).collect()
     }
 
     pub(super) fn fraction(&mut self, key: &str, range: RangeInclusive<f64>) -> f64 {

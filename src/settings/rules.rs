@@ -100,6 +100,10 @@ fn limits(s: &Settings) -> Option<HttpLimits> {
         GatewayKind::Twilio => Some(s.sms.twilio.limits),
         GatewayKind::Kavenegar => Some(s.sms.kavenegar.limits),
         GatewayKind::Mshastra => Some(s.sms.mshastra.limits),
+        GatewayKind::Vonage => Some(s.sms.vonage.limits),
+        GatewayKind::Webhook => Some(s.sms.webhook.limits),
+        GatewayKind::Sns => Some(s.sms.sns.limits),
+        GatewayKind::Telegram => Some(s.sms.telegram.limits),
     }
 }
 
@@ -108,7 +112,11 @@ fn needed(s: &Settings) -> Vec<Rule> {
     const TWILIO: &str = "must be set for sms.gateway = \"twilio\"";
     const KAVENEGAR: &str = "must be set for sms.gateway = \"kavenegar\"";
     const MSHASTRA: &str = "must be set for sms.gateway = \"mshastra\"";
-    let (twilio, kavenegar, mshastra) = (&s.sms.twilio, &s.sms.kavenegar, &s.sms.mshastra);
+    const VONAGE: &str = "must be set for sms.gateway = \"vonage\"";
+    const WEBHOOK: &str = "must be set for sms.gateway = \"webhook\"";
+    const SNS: &str = "must be set for sms.gateway = \"sns\"";
+    const TELEGRAM: &str = "must be set for sms.gateway = \"telegram\"";
+    let (twilio, kavenegar, mshastra, vonage) = (&s.sms.twilio, &s.sms.kavenegar, &s.sms.mshastra, &s.sms.vonage);
     match s.sms.gateway {
         GatewayKind::Console | GatewayKind::Simulated => Vec::new(),
         GatewayKind::Twilio => vec![
@@ -127,6 +135,26 @@ fn needed(s: &Settings) -> Vec<Rule> {
             (mshastra.user.is_some(), "sms.mshastra.user", MSHASTRA),
             (mshastra.password.is_some(), "sms.mshastra.password", MSHASTRA),
             (mshastra.sender.is_some(), "sms.mshastra.sender", MSHASTRA),
+        ],
+        GatewayKind::Vonage => vec![
+            (!vonage.base_url.is_empty(), "sms.vonage.base_url", VONAGE),
+            (vonage.api_key.is_some(), "sms.vonage.api_key", VONAGE),
+            (vonage.api_secret.is_some(), "sms.vonage.api_secret", VONAGE),
+            (vonage.from.is_some(), "sms.vonage.from", VONAGE),
+        ],
+        GatewayKind::Webhook => vec![
+            (!s.sms.webhook.base_url.is_empty(), "sms.webhook.base_url", WEBHOOK),
+            (s.sms.webhook.secret.is_some(), "sms.webhook.secret", WEBHOOK),
+        ],
+        // Without a URL it is the region's own.
+        GatewayKind::Sns => vec![
+            (s.sms.sns.region.is_some(), "sms.sns.region", SNS),
+            (s.sms.sns.access_key_id.is_some(), "sms.sns.access_key_id", SNS),
+            (s.sms.sns.secret_access_key.is_some(), "sms.sns.secret_access_key", SNS),
+        ],
+        GatewayKind::Telegram => vec![
+            (!s.sms.telegram.base_url.is_empty(), "sms.telegram.base_url", TELEGRAM),
+            (s.sms.telegram.access_token.is_some(), "sms.telegram.access_token", TELEGRAM),
         ],
     }
 }

@@ -22,6 +22,14 @@ pub enum GatewayKind {
     Kavenegar,
     /// mShastra.
     Mshastra,
+    /// Vonage SMS API.
+    Vonage,
+    /// A URL of the operator's.
+    Webhook,
+    /// Amazon SNS.
+    Sns,
+    /// Telegram Gateway, codes only.
+    Telegram,
 }
 
 impl GatewayKind {
@@ -30,7 +38,13 @@ impl GatewayKind {
     pub fn is_real(self) -> bool {
         match self {
             Self::Console | Self::Simulated => false,
-            Self::Twilio | Self::Kavenegar | Self::Mshastra => true,
+            Self::Twilio
+            | Self::Kavenegar
+            | Self::Mshastra
+            | Self::Vonage
+            | Self::Webhook
+            | Self::Sns
+            | Self::Telegram => true,
         }
     }
 }
@@ -74,6 +88,14 @@ pub struct Sms {
     pub kavenegar: Kavenegar,
     /// `[sms.mshastra]`.
     pub mshastra: Mshastra,
+    /// `[sms.vonage]`.
+    pub vonage: Vonage,
+    /// `[sms.webhook]`.
+    pub webhook: Webhook,
+    /// `[sms.sns]`.
+    pub sns: Sns,
+    /// `[sms.telegram]`.
+    pub telegram: Telegram,
     /// `[sms.console]`: print a second line in the words of `signup_login`'s original.
     pub console_test_mode: bool,
     /// `[sms.simulated]`.
@@ -131,6 +153,84 @@ pub struct Mshastra {
     pub limits: HttpLimits,
 }
 
+/// `[sms.vonage]`.
+#[derive(Debug, Clone)]
+pub struct Vonage {
+    /// Where the API is, without final slash.
+    pub base_url: String,
+    /// The account's key.
+    pub api_key: Option<String>,
+    /// The account's secret.
+    pub api_secret: Option<SecretString>,
+    /// Sender.
+    pub from: Option<String>,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
+/// `[sms.webhook]`. What the body and the rule may be is checked where they are used.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// The whole URL.
+    pub base_url: String,
+    /// What requests are signed with.
+    pub secret: Option<SecretString>,
+    /// The secret before.
+    pub secret_previous: Option<SecretString>,
+    /// A header the receiver asks for.
+    pub auth_header: String,
+    /// Its value.
+    pub auth_value: Option<SecretString>,
+    /// The body, with placeholders.
+    pub body: String,
+    /// Statuses of a success.
+    pub success_statuses: Vec<u16>,
+    /// Where a success says so.
+    pub success_pointer: Option<String>,
+    /// What it says.
+    pub success_equals: String,
+    /// Where the receiver's id stands.
+    pub id_pointer: Option<String>,
+    /// Where a reason stands.
+    pub error_pointer: Option<String>,
+    /// The receiver's words for a reason, and the class that each means.
+    pub error_classes: Vec<(String, String)>,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
+/// `[sms.sns]`.
+#[derive(Debug, Clone)]
+pub struct Sns {
+    /// Where the API is, without path, if not at the region's own place.
+    pub base_url: Option<String>,
+    /// Region.
+    pub region: Option<String>,
+    /// The key's id.
+    pub access_key_id: Option<String>,
+    /// The key.
+    pub secret_access_key: Option<SecretString>,
+    /// Name shown as sender.
+    pub sender_id: Option<String>,
+    /// Number that sends.
+    pub origination_number: Option<String>,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
+/// `[sms.telegram]`.
+#[derive(Debug, Clone)]
+pub struct Telegram {
+    /// Where the API is, without final slash.
+    pub base_url: String,
+    /// The account's token.
+    pub access_token: Option<SecretString>,
+    /// Channel that sends.
+    pub sender_username: Option<String>,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
 /// What every gateway over HTTP is limited by.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpLimits {
@@ -176,6 +276,10 @@ impl Sms {
                     ("twilio", GatewayKind::Twilio),
                     ("kavenegar", GatewayKind::Kavenegar),
                     ("mshastra", GatewayKind::Mshastra),
+                    ("vonage", GatewayKind::Vonage),
+                    ("webhook", GatewayKind::Webhook),
+                    ("sns", GatewayKind::Sns),
+                    ("telegram", GatewayKind::Telegram),
                 ],
             ),
             app_name: r.text("sms.app_name"),
@@ -195,6 +299,10 @@ impl Sms {
             twilio: Twilio::read(r),
             kavenegar: Kavenegar::read(r),
             mshastra: Mshastra::read(r),
+            vonage: Vonage::read(r),
+            webhook: Webhook::read(r),
+            sns: Sns::read(r),
+            telegram: Telegram::read(r),
             console_test_mode: r.flag("sms.console.test_mode"),
             simulated: Simulated {
                 failure_rate: r.fraction("sms.simulated.failure_rate", 0.0..=1.0),
@@ -244,6 +352,65 @@ impl Mshastra {
             password: r.secret("sms.mshastra.password"),
             sender: r.optional("sms.mshastra.sender"),
             limits: http_limits!(r, "mshastra"),
+        }
+    }
+}
+
+impl Vonage {
+    fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            base_url: r.checked("sms.vonage.base_url", BASE_URL, is_base_url).unwrap_or_default(),
+            api_key: r.optional("sms.vonage.api_key"),
+            api_secret: r.secret("sms.vonage.api_secret"),
+            from: r.optional("sms.vonage.from"),
+            limits: http_limits!(r, "vonage"),
+        }
+    }
+}
+
+impl Webhook {
+    fn read(r: &mut Reader<'_>) -> Self {
+        let word = "a word, = and a class, as in E12=invalid_number";
+        let pair = |text: &str| text.split_once('=').map(|(word, class)| (word.to_owned(), class.to_owned()));
+        Self {
+            base_url: r.checked("sms.webhook.base_url", BASE_URL, is_base_url).unwrap_or_default(),
+            secret: r.secret("sms.webhook.secret"),
+            secret_previous: r.secret("sms.webhook.secret_previous"),
+            auth_header: r.text("sms.webhook.auth_header"),
+            auth_value: r.secret("sms.webhook.auth_value"),
+            body: r.text("sms.webhook.body"),
+            success_statuses: r.numbers("sms.webhook.success_statuses", 200..=299, 1..=16),
+            success_pointer: r.optional("sms.webhook.success_pointer"),
+            success_equals: r.text("sms.webhook.success_equals"),
+            id_pointer: r.optional("sms.webhook.id_pointer"),
+            error_pointer: r.optional("sms.webhook.error_pointer"),
+            error_classes: r.list("sms.webhook.error_classes", word, pair),
+            limits: http_limits!(r, "webhook"),
+        }
+    }
+}
+
+impl Sns {
+    fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            base_url: r.checked("sms.sns.base_url", BASE_URL, is_base_url),
+            region: r.optional("sms.sns.region"),
+            access_key_id: r.optional("sms.sns.access_key_id"),
+            secret_access_key: r.secret("sms.sns.secret_access_key"),
+            sender_id: r.optional("sms.sns.sender_id"),
+            origination_number: r.optional("sms.sns.origination_number"),
+            limits: http_limits!(r, "sns"),
+        }
+    }
+}
+
+impl Telegram {
+    fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            base_url: r.checked("sms.telegram.base_url", BASE_URL, is_base_url).unwrap_or_default(),
+            access_token: r.secret("sms.telegram.access_token"),
+            sender_username: r.optional("sms.telegram.sender_username"),
+            limits: http_limits!(r, "telegram"),
         }
     }
 }

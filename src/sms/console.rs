@@ -130,7 +130,13 @@ mod tests {
     }
 
     fn sms(text: &str) -> Sms {
-        Sms { to: PhoneNumber::from_e164("+989123456789").unwrap(), text: text.to_owned(), code: None, valid_s: 120 }
+        Sms {
+            id: 1,
+            to: PhoneNumber::from_e164("+989123456789").unwrap(),
+            text: text.to_owned(),
+            code: None,
+            valid_s: 120,
+        }
     }
 
     #[test]

@@ -30,6 +30,11 @@ pub fn parts(text: &str) -> usize {
     }
 }
 
+/// True if every letter is in GSM-7, its extension table included.
+pub(super) fn is_gsm(text: &str) -> bool {
+    text.chars().all(|letter| septets(letter).is_some())
+}
+
 /// Bytes a text takes on the air: packed septets, or two per UTF-16 unit. Android's SMS Retriever
 /// reads at most 140.
 pub fn air_bytes(text: &str) -> usize {

@@ -285,6 +285,7 @@ mod tests {
 
     fn sms() -> Sms {
         Sms {
+            id: 1,
             to: PhoneNumber::from_e164("+989123456789").unwrap(),
             text: "482913".to_owned(),
             code: None,

@@ -89,6 +89,7 @@ pub(crate) enum Script {
 #[derive(Default)]
 pub(crate) struct ScriptedGateway {
     sent: Mutex<Vec<(String, String)>>,
+    ids: Mutex<Vec<u128>>,
     script: Mutex<VecDeque<Script>>,
     arrived: Notify,
     released: Notify,
@@ -125,6 +126,11 @@ impl ScriptedGateway {
     /// All messages so far: number and text.
     pub(crate) fn sent(&self) -> Vec<(String, String)> {
         self.sent.lock().unwrap().clone()
+    }
+
+    /// The ids of all messages so far.
+    pub(crate) fn ids(&self) -> Vec<u128> {
+        self.ids.lock().unwrap().clone()
     }
 
     /// Messages to one number.
@@ -169,6 +175,7 @@ impl Gateway for ScriptedGateway {
     async fn send(&self, sms: &Sms) -> Result<Accepted, SendError> {
         let script = self.script.lock().unwrap().pop_front().unwrap_or(Script::Accept);
         let released = self.released.notified();
+        self.ids.lock().unwrap().push(sms.id);
         self.sent.lock().unwrap().push((sms.to.to_e164(), sms.text.clone()));
         self.arrived.notify_waiters();
         match script {

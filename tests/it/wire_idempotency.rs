@@ -280,14 +280,18 @@ async fn a_lost_send_is_made_once_more() {
     let request = app.client.post(app.url(START)).header("idempotency-key", "k").json(&json!({ "to": TO }));
     let first = tokio::spawn(request.send());
     app.gateway.arrived(1).await;
-    let code = app.gateway.code(TO);
+    let (code, ids) = (app.gateway.code(TO), app.gateway.ids());
     let app = app.crash("").await;
     first.abort();
     app.post_once("k", START, json!({ "to": TO })).await.refused(409, "idempotency_in_flight");
     app.wait_s(25);
     let repeated = app.post_once("k", START, json!({ "to": TO })).await.is(201);
     assert_eq!(app.gateway.sent_to(TO).len(), 1);
-    assert_eq!(app.gateway.code(TO), code);
+    assert_eq!(
+        (app.gateway.code(TO), app.gateway.ids()),
+        (code.clone(), ids),
+        "one message to a gateway that can tell"
+    );
     let again = app.post_once("k", START, json!({ "to": TO })).await.is(201);
     assert!(replayed(&again) && again.text("id") == repeated.text("id"));
     assert_eq!(app.gateway.sent_to(TO).len(), 1);

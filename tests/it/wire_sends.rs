@@ -1,6 +1,8 @@
 //! When a message may be sent again, and what becomes of one that was not: cooldown, window, day, share of an
 //! address, resends, failures and unknown outcomes.
 
+use std::collections::HashSet;
+
 use otpd::sms::SendClass;
 use serde_json::{Value, json};
 
@@ -110,6 +112,7 @@ async fn resends_wait_longer_and_end() {
     app.resend(&id).await.refused(429, "send_limited").waits(600 - 450);
     let codes = app.gateway.codes();
     assert!(codes.len() == 5 && codes.iter().all(|code| *code == codes[0]));
+    assert_eq!(HashSet::<u128>::from_iter(app.gateway.ids()).len(), 5, "each resend is a message of its own");
     app.check(&id, &codes[0]).await.is(200);
 }
 

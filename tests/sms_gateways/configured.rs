@@ -39,7 +39,7 @@ async fn a_table_in_the_file_makes_the_gateway() {
         assert_eq!((sender.route(), sender.is_real()), (subject.name, true));
         assert!(otpd::metrics::SMS_ROUTES.contains(&subject.name), "its metrics have a closed set of routes");
         assert!(send(&sender, TO).await.result.is_ok(), "{}", subject.name);
-        assert_eq!(subject.taken(), [(subject.wire_to.to_owned(), TEXT.to_owned())]);
+        assert_eq!(subject.taken(), [(subject.wire_to.to_owned(), subject.heard(TEXT))]);
         assert_eq!(subject.violations(), Vec::<String>::new());
     }
 }

@@ -14,6 +14,7 @@ use otpd::{
 use tokio::net::TcpSocket;
 
 pub(crate) const TO: &str = "+989123456789";
+pub(crate) const ID: u128 = 0x5f1c;
 pub(crate) const CODE: &str = "482913";
 pub(crate) const TEXT: &str = "482913 is your Acme code.";
 
@@ -30,7 +31,7 @@ pub(crate) fn patient() -> HttpLimits {
 /// A code's message.
 pub(crate) fn sms(to: &str) -> Sms {
     let code = Code::from_digits(CODE);
-    Sms { to: PhoneNumber::from_e164(to).unwrap(), text: TEXT.to_owned(), code, valid_s: 120 }
+    Sms { id: ID, to: PhoneNumber::from_e164(to).unwrap(), text: TEXT.to_owned(), code, valid_s: 120 }
 }
 
 pub(crate) fn sender(gateway: Arc<dyn Gateway>) -> Sender {

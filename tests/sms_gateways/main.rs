@@ -9,10 +9,22 @@ mod fake_http;
 mod fake_kavenegar;
 #[path = "../support/fake_mshastra.rs"]
 mod fake_mshastra;
+#[path = "../support/fake_sns.rs"]
+mod fake_sns;
+#[path = "../support/fake_telegram.rs"]
+mod fake_telegram;
 #[path = "../support/fake_twilio.rs"]
 mod fake_twilio;
+#[path = "../support/fake_vonage.rs"]
+mod fake_vonage;
+#[path = "../support/fake_webhook.rs"]
+mod fake_webhook;
 mod kavenegar;
 mod kit;
 mod mshastra;
+mod sns;
 mod subject;
+mod telegram;
 mod twilio;
+mod vonage;
+mod webhook;

@@ -1,5 +1,5 @@
 //! Every gateway over HTTP with its fake, behind one face: what the contract is run over. A new gateway is one more
-//! entry in [`all`] and its words for each [`Trouble`].
+//! entry in [`all`], made where its own rows stand, and its words for each [`Trouble`].
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -15,6 +15,7 @@ use crate::{
     fake_http::{FakeHttp, Reply, Step},
     fake_kavenegar, fake_mshastra,
     fake_twilio::{self, Behaviour, FakeTwilio},
+    kit::CODE,
 };
 
 /// Why a provider refuses for certain.
@@ -76,8 +77,8 @@ pub(crate) struct Subject {
     pub(crate) wire_to: &'static str,
     /// What must be shown nowhere.
     pub(crate) secrets: &'static [&'static str],
-    make: fn(&str, Account, HttpLimits) -> Arc<dyn Gateway>,
-    fake: Fake,
+    pub(crate) make: fn(&str, Account, HttpLimits) -> Arc<dyn Gateway>,
+    pub(crate) fake: Fake,
 }
 
 /// Whose credentials a gateway is given.
@@ -87,7 +88,7 @@ pub(crate) enum Account {
     Wrong,
 }
 
-enum Fake {
+pub(crate) enum Fake {
     Twilio(FakeTwilio),
     /// With the provider's words for a refusal: usual, or as a lie.
     Http(FakeHttp, fn(Reason, bool) -> Reply),
@@ -134,6 +135,10 @@ pub(crate) async fn all() -> Vec<Subject> {
             make: mshastra,
             fake: Fake::Http(fake_mshastra::start().await, mshastra_refusal),
         },
+        crate::vonage::subject().await,
+        crate::webhook::subject().await,
+        crate::sns::subject().await,
+        crate::telegram::subject().await,
     ]
 }
 
@@ -228,13 +233,19 @@ impl Subject {
         }
     }
 
+    /// What of a message with this text is to come over the wire: Telegram writes the text itself.
+    pub(crate) fn heard(&self, text: &str) -> String {
+        if self.name == "telegram" { CODE.to_owned() } else { text.to_owned() }
+    }
+
     /// Recipient and text of every message taken, as they came over the wire.
     pub(crate) fn taken(&self) -> Vec<(String, String)> {
         match &self.fake {
             Fake::Twilio(fake) => fake.messages().into_iter().map(|message| (message.to, message.body)).collect(),
             Fake::Http(fake, _) => {
                 let text = |message: &crate::fake_http::Taken| {
-                    message.field("message").or_else(|| message.field("msg")).unwrap_or_default().to_owned()
+                    let names = ["message", "msg", "text", "Message", "code"];
+                    names.iter().find_map(|name| message.field(name)).unwrap_or_default().to_owned()
                 };
                 fake.taken().into_iter().map(|message| (message.to.clone(), text(&message))).collect()
             }
