@@ -15,7 +15,6 @@ use std::{
 
 use otpd::http::dialect;
 use otpd::settings::{DEFAULTS, Durability, GatewayKind, LogFormat, Settings, Validation};
-use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 
 /// A settings file in a directory of its own, private unless said otherwise.

@@ -142,7 +142,7 @@ impl Service {
             amr: if signed_in.door.purpose == PASSWORD { BY_PASSWORD } else { BY_CODE },
         };
         // Whoever checks it offline does not know when the session ends.
-        let life_s = style.access_life_s.unwrap_or(self.parts.tokens.settings().access_life_s);
+        let life_s = style.access_life_s.unwrap_or_else(|| self.parts.tokens.settings().access_life_s);
         let shape = Shape {
             algorithm: style.algorithm,
             life_s: Some(life_s.min(signed_in.expires_at.since(now).div_ceil(SECOND))),
