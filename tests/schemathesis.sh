@@ -3,12 +3,15 @@
 # answers of status 5xx and for statuses that the document does not have. The server has the simulated gateway (which
 # never fails here: a failed send is a documented 5xx) and no limit per address (or little else would be answered).
 #
+# The seed is fixed, so that a run can be repeated; another one finds more. One worker: Python 3.11 stumbles over its own
+# recursion count in threads ("AST constructor recursion depth mismatch").
+#
 #   tests/schemathesis.sh OTPD SCHEMATHESIS [SEED]
 set -euo pipefail
 
 otpd=$1
 schemathesis=$2
-seed=${3:-$RANDOM}
+seed=${3:-20261120}
 directory=$(mktemp -d)
 server=''
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$directory"' EXIT
@@ -34,11 +37,10 @@ done
 [ -n "$address" ] || { echo "the server did not start"; exit 1; }
 
 cd "$directory"
-echo "seed $seed: repeat with tests/schemathesis.sh OTPD SCHEMATHESIS $seed"
 ask() {
     "$schemathesis" run "http://$address/api/openapi.json" \
         --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
-        --phases examples,coverage,fuzzing --max-examples 40 --seed "$seed" --workers 2 \
+        --phases examples,coverage,fuzzing --max-examples 40 --seed "$seed" --workers 1 \
         --continue-on-failure --warnings off --suppress-health-check all "$@"
 }
 echo "== as anyone"
