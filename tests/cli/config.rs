@@ -52,7 +52,7 @@ async fn shown_codes_and_a_real_gateway_exclude_each_other() {
     ];
     for action in ["serve", "check-config"] {
         let said = place.run_with(&[action], &settings).await;
-        said.failed(2, "dev.show_codes: must be false beside a gateway that really sends");
+        said.failed(2, "OTPD__DEV__SHOW_CODES: must be false beside a gateway that really sends");
         assert!(!said.err.contains("not-a-secret-of-anybody"));
     }
     place.run_with(&["check-config"], &settings[1..]).await.well();
