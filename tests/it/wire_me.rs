@@ -82,6 +82,7 @@ async fn every_field_has_its_rule() {
                 "ftp://x.example/a",
                 "//x.example/a",
                 "/a.png",
+                "https://x.example/a\nb",
                 "a b",
             ]
             .map(Value::from)

@@ -102,7 +102,8 @@ fn birth_date(text: &str) -> Result<(), Refused> {
 }
 
 fn avatar(text: &str) -> Result<(), Refused> {
-    let url = url::Url::parse(text).ok();
+    // The parser would skip line feeds and tabs.
+    let url = Some(text).filter(|text| !text.contains(char::is_whitespace)).and_then(|text| url::Url::parse(text).ok());
     let valid = url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if valid { Ok(()) } else { Err(invalid("/avatar", "must be an http or https address")) }
 }
