@@ -130,7 +130,8 @@ where
     }
 
     /// Addresses remembered now.
-    pub fn key_count(&self) -> usize {
+    #[cfg(test)]
+    fn key_count(&self) -> usize {
         self.0.as_ref().map_or(0, |inner| inner.limiter.len())
     }
 }

@@ -29,11 +29,6 @@ impl TypedCode {
     pub fn digits(&self) -> &str {
         &self.0
     }
-
-    /// How many digits were typed; 1 to 10.
-    pub fn digit_count(&self) -> usize {
-        self.0.len()
-    }
 }
 
 impl fmt::Debug for TypedCode {
@@ -152,6 +147,5 @@ mod tests {
     fn debug_shows_nothing() {
         let code = normalise("123456", 10).unwrap();
         assert_eq!(format!("{code:?}"), "***");
-        assert_eq!(code.digit_count(), 6);
     }
 }

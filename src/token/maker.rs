@@ -139,12 +139,7 @@ impl TokenMaker {
         &self.keys
     }
 
-    /// A canonical access token.
-    pub fn access(&self, grant: &AccessGrant<'_>, now: UnixMillis) -> Result<Minted, TokenFault> {
-        self.access_shaped(grant, &Shape::default(), now)
-    }
-
-    /// An access token as a dialect's clients know it, good at every door like the canonical one.
+    /// An access token, canonical or as a dialect's clients know it; good at every door either way.
     pub fn access_shaped(&self, grant: &AccessGrant<'_>, shape: &Shape, now: UnixMillis) -> Result<Minted, TokenFault> {
         let iat = now.0 / SECOND;
         let claims = AccessClaims {

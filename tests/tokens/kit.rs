@@ -8,8 +8,8 @@ use otpd::{
     entropy::OsEntropy,
     record::{PhoneNumber, UnixMillis},
     token::{
-        AccessGrant, Algorithm, HexId, Minted, ReceiptGrant, RefreshGrant, SigningKeyFile, SigningKeys, SigningOptions,
-        TokenMaker, TokenSettings,
+        AccessGrant, Algorithm, HexId, Minted, ReceiptGrant, RefreshGrant, Shape, SigningKeyFile, SigningKeys,
+        SigningOptions, TokenMaker, TokenSettings,
     },
 };
 use serde_json::{Value, json};
@@ -92,7 +92,7 @@ pub(crate) fn refresh_grant() -> RefreshGrant<'static> {
 }
 
 pub(crate) fn access(maker: &TokenMaker) -> Minted {
-    maker.access(&grant(), NOW).unwrap()
+    maker.access_shaped(&grant(), &Shape::default(), NOW).unwrap()
 }
 
 /// A part of a token, read without any check.

@@ -83,7 +83,7 @@ async fn send(call: Call) -> Result<Response, Response> {
     let Some((sent, phone)) = phone else { return Err(call.desk.refuses(&No::Broken)) };
     let desk = &call.desk;
     let started = desk.service.start(&desk.dialect, &call.origin, StartInput::plain(phone, LOGIN)).await;
-    started.map_err(|failure| match call.no(failure) {
+    started.map_err(|failure| match No::from(failure) {
         No::NotSent(_) => desk.says(StatusCode::INTERNAL_SERVER_ERROR, "Failed to send OTP. Please try again."),
         no => desk.refuses(&no),
     })?;
@@ -110,7 +110,7 @@ async fn verify(call: Call) -> Result<Response, Response> {
     let (Some((_, phone)), Some(code)) = (phone, code) else { return Err(call.desk.refuses(&No::Broken)) };
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
     let signed_in = service.sign_in_newest(dialect, &call.origin, (phone, LOGIN), code).await;
-    let tokens = signed_in.map_err(|failure| wrong(&call, &call.no(failure)))?.value;
+    let tokens = signed_in.map_err(|failure| wrong(&call, &No::from(failure)))?.value;
     let account = tokens.account.as_deref().ok_or_else(|| call.desk.refuses(&No::Broken))?;
     Ok(answer(
         StatusCode::OK,

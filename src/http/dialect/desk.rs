@@ -152,11 +152,6 @@ pub(super) fn code(typed: &str) -> Option<Code> {
 }
 
 impl Call {
-    /// What the use cases said no to.
-    pub(super) fn no(&self, failure: Failure) -> No {
-        No::from(failure)
-    }
-
     /// The answer to a failure that this call has no words of its own for.
     pub(super) fn refuses(&self, failure: Failure) -> Response {
         self.desk.refuses(&No::from(failure))

@@ -196,7 +196,7 @@ fn text(value: Option<&Value>, bounds: Text) -> Result<String, Vec<Value>> {
 pub(super) async fn user(call: &Call) -> Result<User, Response> {
     let token = bearer(&call.parts.headers)?;
     let known = call.desk.service.authenticate(&call.desk.dialect, token).await;
-    known.map_err(|failure| match call.no(failure) {
+    known.map_err(|failure| match No::from(failure) {
         No::Token(TokenError::Expired) => bad_token("Token is expired"),
         No::Token(TokenError::WrongType) => bad_token("Token has wrong type"),
         No::Token(_) => bad_token("Token is invalid"),

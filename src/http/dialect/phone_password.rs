@@ -116,7 +116,7 @@ async fn check_phone(call: Call) -> Result<Response, Response> {
         }
     }
     let started = service.start(dialect, &call.origin, StartInput::plain(phone, REGISTRATION)).await;
-    started.map_err(|failure| match call.no(failure) {
+    started.map_err(|failure| match No::from(failure) {
         No::NotSent(_) => desk.says(StatusCode::INTERNAL_SERVER_ERROR, "Failed to send OTP. Please try again."),
         no => desk.refuses(&no),
     })?;
@@ -134,7 +134,7 @@ async fn verify(call: Call) -> Result<Response, Response> {
     // The token lives as long as the code.
     let life_ms = dialect.policy.code_life_ms;
     let granted = service.grant_newest(dialect, &call.origin, (phone, REGISTRATION), code, life_ms).await;
-    let token = granted.map_err(|failure| not_verified(&call, &call.no(failure)))?.value;
+    let token = granted.map_err(|failure| not_verified(&call, &No::from(failure)))?.value;
     Ok(answer(StatusCode::OK, json!({ "message": "Phone verified.", "registration_token": token })))
 }
 
@@ -161,7 +161,7 @@ fn not_verified(call: &Call, no: &No) -> Response {
 async fn register(call: Call) -> Result<Response, Response> {
     let fields = fields(&call).await?;
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
-    let refused = |failure| not_registered(&call, &call.no(failure));
+    let refused = |failure| not_registered(&call, &No::from(failure));
     let grant = grant(&call, &fields).await?;
     let password = password(&fields).ok_or_else(|| bad(&call, "Password is required."))?;
     if password.is_short() {
@@ -178,7 +178,7 @@ async fn grant(call: &Call, fields: &Fields) -> Result<GrantRef, Response> {
     let token = GRANT_NAMES.iter().find_map(|name| fields.given_text(name));
     let token = token.ok_or_else(|| not_registered(call, &No::BadGrant))?;
     let opened = call.desk.service.open_grant(&call.desk.dialect, token).await;
-    opened.map_err(|failure| not_registered(call, &call.no(failure)))
+    opened.map_err(|failure| not_registered(call, &No::from(failure)))
 }
 
 fn not_registered(call: &Call, no: &No) -> Response {
@@ -202,7 +202,7 @@ async fn login(call: Call) -> Result<Response, Response> {
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
     let reveal = call.desk.options.reveal_registered;
     let signed_in = service.sign_in_with_password(dialect, &call.origin, phone, password, reveal).await;
-    let signed_in = signed_in.map_err(|failure| not_signed_in(&call, &call.no(failure)))?;
+    let signed_in = signed_in.map_err(|failure| not_signed_in(&call, &No::from(failure)))?;
     let body = json!({ "message": "Login successful.", "tokens": tokens(&signed_in.value) });
     Ok(answer(StatusCode::OK, body))
 }
@@ -230,7 +230,7 @@ async fn refresh(call: Call) -> Result<Response, Response> {
     let token = fields.given_text("refresh").ok_or_else(|| bad(&call, "Refresh token is required."))?;
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
     let refreshed = service.refresh(dialect, &call.origin, token, &[dialect.name]).await;
-    let refreshed = refreshed.map_err(|failure| match call.no(failure) {
+    let refreshed = refreshed.map_err(|failure| match No::from(failure) {
         No::Token(_) | No::UserGone | No::BadGrant => bad(&call, "Token is invalid"),
         no => call.desk.refuses(&no),
     })?;

@@ -195,7 +195,7 @@ async fn send(call: &Call, phone: PhoneNumber, purpose: Label) -> Result<(), Fai
 
 async fn signup(call: Call) -> Result<Response, Response> {
     const CRASH: &str = "An error occurred during signup";
-    let refused = |failure| refused(&call, &call.no(failure), CRASH);
+    let refused = |failure| refused(&call, &No::from(failure), CRASH);
     let (cleaned, phone) = number(&call)?;
     let account =
         if call.desk.options.reveal_registered { known_account(&call, phone).await.map_err(refused)? } else { None };
@@ -209,7 +209,7 @@ async fn signup(call: Call) -> Result<Response, Response> {
 
 async fn login(call: Call) -> Result<Response, Response> {
     const CRASH: &str = "An error occurred during login";
-    let refused = |failure| refused(&call, &call.no(failure), CRASH);
+    let refused = |failure| refused(&call, &No::from(failure), CRASH);
     let (cleaned, phone) = number(&call)?;
     if call.desk.options.reveal_registered && known_account(&call, phone).await.map_err(refused)?.is_none() {
         return Ok(fails(text::UNKNOWN));
@@ -224,7 +224,7 @@ async fn verify_otp(call: Call) -> Result<Response, Response> {
     let Typed { sent, phone, code } = typed(&call)?;
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
     let signed_in = service.sign_in_newest(dialect, &call.origin, (phone, SIGNUP), code).await;
-    let tokens = signed_in.map_err(|failure| refused(&call.no(failure)))?.value;
+    let tokens = signed_in.map_err(|failure| refused(&No::from(failure)))?.value;
     let is_complete = tokens.account.as_deref().is_some_and(is_complete);
     let data = json!({ "user_id": tokens.user_id, "phone_number": sent, "needs_profile_completion": !is_complete });
     let message = if is_complete { text::COMPLETE } else { text::INCOMPLETE };
@@ -237,7 +237,7 @@ async fn verify_login(call: Call) -> Result<Response, Response> {
     let Typed { sent, phone, code } = typed(&call)?;
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
     let signed_in = service.sign_in_known_newest(dialect, &call.origin, (phone, LOGIN), code).await;
-    let tokens = match signed_in.map_err(|failure| call.no(failure)) {
+    let tokens = match signed_in.map_err(No::from) {
         Ok(signed_in) => signed_in.value,
         Err(No::NoAccount) => return Ok(fails(text::NOBODY)),
         Err(no) => return Err(refused(&call, &no, CRASH)),
@@ -257,7 +257,7 @@ async fn verify_login(call: Call) -> Result<Response, Response> {
 async fn logout(call: Call) -> Result<Response, Response> {
     if let Ok(token) = fastapi::bearer(&call) {
         let ended = call.desk.service.revoke(&call.desk.dialect, &call.origin, token).await;
-        ended.map_err(|failure| refused(&call, &call.no(failure), "An error occurred during logout"))?;
+        ended.map_err(|failure| refused(&call, &No::from(failure), "An error occurred during logout"))?;
     }
     Ok(succeeds(text::LOGGED_OUT, Value::Null, None))
 }

@@ -111,7 +111,7 @@ async fn send(call: Call) -> Result<Response, Response> {
     let phone = phone(&call, sent_to).ok_or_else(|| bad("Invalid phone number format"))?;
     let purpose = purpose(&call, &fields).ok_or_else(|| bad(BAD_TYPE))?;
     let started = desk.service.start(&desk.dialect, &call.origin, StartInput::plain(phone, purpose)).await;
-    started.map_err(|failure| match call.no(failure) {
+    started.map_err(|failure| match No::from(failure) {
         No::NotSent(_) => desk.says(StatusCode::INTERNAL_SERVER_ERROR, "Failed to send OTP. Please try again."),
         No::Limited { retry_after_s } => {
             with_retry_after(answer(StatusCode::TOO_MANY_REQUESTS, limited()), retry_after_s)
@@ -140,7 +140,7 @@ async fn verify(call: Call) -> Result<Response, Response> {
     let code = code.ok_or_else(invalid)?;
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
     let confirmed = service.confirm_newest(dialect, &call.origin, (phone, purpose), code).await;
-    confirmed.map_err(|failure| not_verified(&call, &call.no(failure)))?;
+    confirmed.map_err(|failure| not_verified(&call, &No::from(failure)))?;
     Ok(answer(StatusCode::OK, json!({ "message": "OTP verified successfully", "status": "success", "verified": true })))
 }
 

@@ -137,7 +137,7 @@ async fn send(call: Call) -> Result<Response, Response> {
     let desk = &call.desk;
     let Some(phone) = phone else { return Err(desk.refuses(&No::Broken)) };
     let started = desk.service.start(&desk.dialect, &call.origin, StartInput::plain(phone, LOGIN)).await;
-    started.map_err(|failure| not_started(&call, &call.no(failure)))?;
+    started.map_err(|failure| not_started(&call, &No::from(failure)))?;
     Ok(answer(
         StatusCode::OK,
         json!({
@@ -188,7 +188,7 @@ async fn verify(call: Call) -> Result<Response, Response> {
     let phone = call.desk.phone(&cleaned).ok_or_else(|| wrong(&call, &No::NothingPending))?;
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
     let signed_in = service.sign_in_newest(dialect, &call.origin, (phone, LOGIN), code).await;
-    let tokens = signed_in.map_err(|failure| wrong(&call, &call.no(failure)))?.value;
+    let tokens = signed_in.map_err(|failure| wrong(&call, &No::from(failure)))?.value;
     let account = tokens.account.as_deref().ok_or_else(|| call.desk.refuses(&No::Broken))?;
     let body = json!({
         "access_token": tokens.access.token.expose(),
@@ -236,7 +236,7 @@ async fn refresh(call: Call) -> Result<Response, Response> {
     let token = data.get("refresh").and_then(Value::as_str).unwrap_or_default();
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
     let next = service.refresh(dialect, &call.origin, token, &[dialect.name]).await;
-    let tokens = next.map_err(|failure| not_refreshed(&call, &call.no(failure)))?.value;
+    let tokens = next.map_err(|failure| not_refreshed(&call, &No::from(failure)))?.value;
     let pair = json!({ "refresh_token": tokens.refresh.expose(), "access_token": tokens.access.token.expose() });
     Ok(with_cookie(&call, &tokens, answer(StatusCode::OK, json!({ "success": true, "data": pair }))))
 }

@@ -53,6 +53,9 @@ Times are RFC 3339 in UTC.
 **Errors** are problems (RFC 9457): branch on `code`, and read about each at `/errors/{code}`. `/oauth/*` answers OAuth's own \
 form. Any path answers 405 `method_not_allowed` with `Allow` to a method that it does not have.
 
+**Five other back ends** are spoken below, each under its own name: their bodies, errors and tokens have the forms of the \
+originals, and unknown fields are ignored there. All are doors to the same numbers, users and limits.
+
 **Limits.** Every 429 and 503 says in `Retry-After` when to come back.
 
 **Retries.** Put the same `Idempotency-Key` on every try of one request that changes something; then it happens once.

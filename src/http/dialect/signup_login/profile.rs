@@ -54,7 +54,7 @@ fn plain(model: &mut Model, name: &str, text: Option<String>) -> Option<String> 
 /// As in FastAPI: who asks at all, then the body, then the token.
 pub(super) async fn complete(call: Call) -> Result<Response, Response> {
     const CRASH: &str = "An error occurred while completing profile";
-    let refused = |failure| refused(&call, &call.no(failure), CRASH);
+    let refused = |failure| refused(&call, &No::from(failure), CRASH);
     let token = fastapi::bearer(&call)?;
     let patch = patch(&call)?;
     let (service, dialect) = (&call.desk.service, &call.desk.dialect);
@@ -74,7 +74,7 @@ pub(super) async fn complete(call: Call) -> Result<Response, Response> {
 pub(super) async fn show(call: Call) -> Result<Response, Response> {
     let token = fastapi::bearer(&call)?;
     let user = call.desk.service.authenticate(&call.desk.dialect, token).await;
-    let user = user.map_err(|failure| not_shown(&call, failure))?;
+    let user = user.map_err(not_shown)?;
     let (account, profile) = (&user.account, &user.account.profile);
     let given = |field: &Option<String>| field.clone().unwrap_or_default();
     Ok(answer(
@@ -96,9 +96,9 @@ pub(super) async fn show(call: Call) -> Result<Response, Response> {
     ))
 }
 
-fn not_shown(call: &Call, failure: Failure) -> Response {
+fn not_shown(failure: Failure) -> Response {
     const CRASH: &str = "An error occurred while retrieving profile";
-    match call.no(failure) {
+    match No::from(failure) {
         No::Token(TokenError::Expired) => fastapi::unauthorized(text::TOKEN_EXPIRED),
         No::Token(_) => fastapi::unauthorized(text::TOKEN_INVALID),
         No::UserGone | No::NoAccount => fastapi::detail(StatusCode::NOT_FOUND, text::NOBODY),
