@@ -246,6 +246,22 @@ async fn codes() {
     app.stop().await;
 }
 
+/// What is no code is compared with nothing, however many digits a code is set to have.
+#[tokio::test]
+async fn no_code_is_no_try() {
+    for digits in [4, 10] {
+        let app = TestApp::with(&format!("{NO_IP_LIMITS}\ndialects.phone_password.code_digits = {digits}")).await;
+        check_phone(&app, TO).await;
+        let code = app.gateway.code(E164);
+        assert_eq!(code.len(), digits);
+        for _ in 0..4 {
+            refusals(&app, VERIFY, vec![("missing", json!({ "phone": TO }), 400, "Incorrect OTP.")]).await;
+        }
+        let right = json!({ "phone": TO, "code": code });
+        rows(&app, vec![("no try was taken", VERIFY, right, 200, VERIFIED)]).await;
+    }
+}
+
 /// dialects.md 2: a new code ends the older one; a code lives ten minutes.
 #[tokio::test]
 async fn codes_that_are_over() {

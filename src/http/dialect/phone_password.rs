@@ -138,8 +138,8 @@ async fn verify(call: Call) -> Result<Response, Response> {
     Ok(answer(StatusCode::OK, json!({ "message": "Phone verified.", "registration_token": token })))
 }
 
-/// In the place of a code: of more digits than any code has here, so that it is refused for that.
-const NO_CODE: &str = "0000000000";
+/// In the place of a code: of fewer digits than a code can be set to have, so that it is refused for that.
+const NO_CODE: &str = "0";
 
 fn not_verified(call: &Call, no: &No) -> Response {
     const TOO_MANY_WRONG: &str = "Too many wrong OTP attempts. You are blocked.";
