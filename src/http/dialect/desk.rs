@@ -11,7 +11,7 @@ use axum::{
 };
 use serde_json::Value;
 
-use super::{Framework, Place, Route, Spec, counted, drf, fastapi, no::No};
+use super::{Framework, Place, Route, Spec, drf, fastapi, no::No};
 use crate::{
     http::{
         body::{self, BodyFault, BodyLimits},
@@ -54,13 +54,6 @@ pub struct Options {
     pub phone_number_prefixes: Vec<String>,
     /// Cookies travel over https alone.
     pub secure_cookies: bool,
-}
-
-/// Do the requests of a path count against their address?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counted {
-    Yes,
-    No,
 }
 
 /// One request, read and let in.
@@ -162,7 +155,9 @@ impl Call {
 pub(super) async fn serve(desk: Arc<Desk>, routes: Vec<&'static Route>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let client = parts.extensions.get::<ClientIp>().copied();
-    if let (Counted::Yes, Some(client)) = (counted(&routes), client)
+    // A path counts if one of its calls does, whatever the method.
+    let is_counted = routes.iter().any(|route| route.counted);
+    if let Some(client) = client.filter(|_| is_counted)
         && let Err(limited) = desk.ip_limiter.check(client.bucket)
     {
         desk.service.count_refusal(&desk.dialect, "ip");

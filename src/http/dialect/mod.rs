@@ -1,11 +1,11 @@
-//! The APIs of other back ends, spoken beside `/v1`: one file per dialect, one line each in [`ALL`].
+//! The APIs of other back ends, spoken beside `/v1`: one file per dialect, one entry each in [`ALL`].
 //!
 //! A dialect is a translation: its paths, field rules, texts, figures and claims stand in its [`Spec`]; what a code, a
 //! number or a session is, it does not know. `desk` is what every dialect works with (who asks, how often, the body),
 //! `no` brings every failure of the use cases to the few that a dialect tells apart, `drf` and `fastapi` are the forms of
 //! the two web frameworks the originals were written with, `cookies` is for those whose browsers keep the token.
 //!
-//! **A sixth dialect** is one file with a `SPEC` and one line in [`ALL`]. Its figures are in its `SPEC`; operators change
+//! **A sixth dialect** is one file with a `SPEC`, its `mod` line and its entry in [`ALL`]. Its figures are in its `SPEC`; operators change
 //! them under `[dialects.NAME]`, and config.toml shows them.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a call has words for what it can meet; the desk answers the rest")]
@@ -37,7 +37,7 @@ use axum::{
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
-use self::desk::{Call, Counted};
+use self::desk::Call;
 pub use self::desk::{Desk, Options};
 use super::docs::Api;
 use crate::service::TokenStyle;
@@ -246,9 +246,4 @@ fn redirect(request: &Request, status: StatusCode) -> Response {
     };
     let location = HeaderValue::try_from(target).unwrap_or(HeaderValue::from_static("/"));
     (status, [(header::LOCATION, location)]).into_response()
-}
-
-/// Whether a path counts: all its calls or none.
-fn counted(routes: &[&'static Route]) -> Counted {
-    if routes.iter().any(|route| route.counted) { Counted::Yes } else { Counted::No }
 }
