@@ -163,6 +163,20 @@ async fn signing_out() {
     app.stop().await;
 }
 
+/// `HEAD` stands for a `GET` that changes nothing, and signing out is none.
+#[tokio::test]
+async fn head_signs_nobody_out() {
+    let app = app().await;
+    let access = sign_in(&app, TO).await.text("access_token");
+    let head = async |path: &str| Answer::read(app.client.head(app.url(path)).bearer_auth(&access)).await;
+    let refused = head("/api/v1/usr/logout").await;
+    assert_eq!((refused.status, refused.header("allow")), (405, "GET, OPTIONS"));
+    assert!(is_alive(&app, &access).await);
+    head("/api/auth/profile/").await.is(200);
+    head("/auth/profile").await.is(200);
+    app.stop().await;
+}
+
 /// dialects.md: `refresh` answers both tokens; rotation is v1's: the same successor for ten seconds, then the end.
 #[tokio::test]
 async fn refreshing() {

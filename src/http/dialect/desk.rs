@@ -164,8 +164,7 @@ pub(super) async fn serve(desk: Arc<Desk>, routes: Vec<&'static Route>, request:
         let body = (desk.spec().ip_limited)(limited.retry_after_s);
         return with_retry_after(answer(StatusCode::TOO_MANY_REQUESTS, body), limited.retry_after_s);
     }
-    let asked = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };
-    let Some(route) = routes.iter().find(|route| route.method == asked.as_str()) else {
+    let Some(route) = routes.iter().find(|route| route.answers(&parts.method)) else {
         return wrong_method(desk.spec().framework, &routes, &parts.method);
     };
     let body = match body::read(&parts.headers, body, &desk.body_limits).await {

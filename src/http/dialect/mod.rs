@@ -30,7 +30,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::any,
 };
@@ -120,6 +120,8 @@ pub struct Route {
     pub path: &'static str,
     /// Whether its requests count against the address, whatever their method and content.
     pub counted: bool,
+    /// Whether `HEAD` may ask for it too: a `GET` that changes nothing.
+    pub heads: bool,
     handler: Handler,
 }
 
@@ -132,12 +134,21 @@ impl fmt::Debug for Route {
 impl Route {
     /// A call that counts against its address.
     const fn counted(method: &'static str, path: &'static str, handler: Handler) -> Self {
-        Self { method, path, counted: true, handler }
+        Self { method, path, counted: true, heads: true, handler }
     }
 
     /// A call that is free: its token has been paid for.
     const fn free(method: &'static str, path: &'static str, handler: Handler) -> Self {
-        Self { method, path, counted: false, handler }
+        Self { method, path, counted: false, heads: true, handler }
+    }
+
+    /// It changes something although it is a `GET`.
+    const fn without_head(self) -> Self {
+        Self { heads: false, ..self }
+    }
+
+    fn answers(&self, method: &Method) -> bool {
+        self.method == method.as_str() || (self.heads && self.method == "GET" && method == Method::HEAD)
     }
 }
 
