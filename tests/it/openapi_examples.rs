@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use otpd::http::docs::example;
+use otpd::http::{dialect, docs::example};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -289,5 +289,35 @@ async fn every_call_refuses_as_documented() {
             }
         }
     }
+    stage.app.stop().await;
+}
+
+/// The refusals that a dialect shows are word for word those it gives: each has its own form, and clients read it.
+#[tokio::test]
+async fn every_dialect_shows_the_refusals_it_gives() {
+    let stage = Stage::new().await;
+    let too_large = format!("{{\"phone_number\":\"{}\"}}", "1".repeat(20_000));
+    let mut compared = 0;
+    for (path, verb, operation) in operations() {
+        let tag = operation["tags"][0].as_str().unwrap();
+        if dialect::find(tag).is_none() {
+            continue;
+        }
+        let nothing = ("application/json", "");
+        let bad = [nothing, ("application/json", &too_large), ("text/plain", "{}")];
+        for (media_type, body) in if operation["requestBody"].is_null() { &bad[..1] } else { &bad } {
+            let request = stage.app.client.request(method(verb), stage.app.url(path));
+            let answer = Answer::read(request.header("content-type", *media_type).body((*body).to_owned())).await;
+            if !matches!(answer.status, 401 | 413 | 415) {
+                continue;
+            }
+            let response = resolve(&operation["responses"][answer.status.to_string()]);
+            let examples = response["content"]["application/json"]["examples"].as_object().unwrap();
+            let is_shown = examples.values().any(|example| example["value"] == answer.body);
+            assert!(is_shown, "{verb} {path} answers {answer:?}, and shows {examples:?}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 30, "only {compared} refusals were compared");
     stage.app.stop().await;
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Figures, Framework, Route, Spec,
-    describe::{Answers as _, call, object, refusal, request},
+    describe::{Form, Says as _, object, refusal, request},
     desk::{self, Call, TOO_MANY, answer, folded, with_retry_after},
     drf::{self, Fields, Text},
     no::No,
@@ -41,8 +41,8 @@ pub(super) const SPEC: Spec = Spec {
         Route::free("GET", "/profile/", |call| Box::pin(profile(call))),
         Route::free("GET", "/docs/", |call| Box::pin(async move { Ok(describe(&call)) })),
     ],
-    says: |text| json!({ "error": text }),
-    ip_limited: |_| json!({ "error": TOO_MANY }),
+    says: error,
+    ip_limited: |_| error(TOO_MANY),
     // SimpleJWT's claims (token_type exp iat jti user_id) are all among ours.
     tokens: TokenStyle {
         access_life_s: None,
@@ -54,6 +54,11 @@ pub(super) const SPEC: Spec = Spec {
     refresh_at_oauth: true,
     docs: api,
 };
+
+/// Its one form of refusals.
+fn error(text: &str) -> Value {
+    json!({ "error": text })
+}
 
 /// `^\+?1?\d{9,14}$` of the original.
 fn is_phone(text: &str) -> bool {
@@ -180,6 +185,7 @@ fn describe(call: &Call) -> Response {
 }
 
 const REFUSAL: &str = "AuthOtpRefusal";
+const FORM: Form = Form { schema: REFUSAL, says: error, limited: || error(TOO_MANY) };
 
 /// Its part of the OpenAPI document.
 fn api() -> Api {
@@ -195,17 +201,16 @@ fn api() -> Api {
         "message": "Authentication successful", "user": person,
         "tokens": { "access": example::ACCESS_TOKEN, "refresh": example::ACCESS_TOKEN }, "is_new_user": true,
     });
-    let nobody = json!({ "detail": "Authentication credentials were not provided." });
-    let inactive = json!({ "error": "User is inactive" });
-    let media_type = json!({ "detail": "Unsupported media type \"text/plain\" in request." });
     let post = |path, id, about, schema, body| {
-        call("post", path, id, about, REFUSAL)
-            .reads(drf::FORMS, schema, "request", body, REFUSAL)
-            .limited(REFUSAL)
-            .says(400, "A field, or the code, is not good.", REFUSAL, "invalid", invalid.clone())
-            .says(415, "Another form of body.", REFUSAL, "media type", media_type.clone())
+        FORM.limited(FORM.reads(FORM.call("post", path, id, about), schema, body)).says(
+            400,
+            "A field, or the code, is not good.",
+            REFUSAL,
+            "invalid",
+            invalid.clone(),
+        )
     };
-    let get = |path, id, about| call("get", path, id, about, REFUSAL);
+    let get = |path, id, about| FORM.call("get", path, id, about);
     Api {
         tag: "auth_otp",
         about: "Send a code, verify it, get SimpleJWT tokens. For clients of a Django back end.",
@@ -226,11 +231,13 @@ fn api() -> Api {
                 code,
             )
             .says(200, "Signed in.", "AuthOtpTokens", "signed in", tokens)
-            .says(403, "The account is shut.", REFUSAL, "inactive", inactive),
-            get("/api/auth/profile/", "authOtpProfile", ("Read the user", "Takes an access token of any door."))
-                .for_user(&[(401, nobody)], REFUSAL)
-                .limited(REFUSAL)
-                .says(200, "The user.", "AuthOtpProfile", "user", json!({ "user": person })),
+            .says(403, "The account is shut.", REFUSAL, "inactive", error("User is inactive")),
+            FORM.limited(FORM.for_user(get(
+                "/api/auth/profile/",
+                "authOtpProfile",
+                ("Read the user", "Takes an access token of any door."),
+            )))
+            .says(200, "The user.", "AuthOtpProfile", "user", json!({ "user": person })),
             get("/api/auth/docs/", "authOtpDocs", ("Read what there is", "The API in its own words.")).says(
                 200,
                 "The API.",

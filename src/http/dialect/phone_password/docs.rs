@@ -4,13 +4,12 @@ use serde_json::{Value, json};
 
 use super::{TOO_MANY, error};
 use crate::http::{
-    dialect::describe::{Answers as _, Form, object, refusal, request},
+    dialect::describe::{Form, Says as _, object, refusal, request},
     docs::{Api, Content, Operation, example},
 };
 
 const REFUSAL: &str = "PhonePasswordRefusal";
-const FORM: Form<'static> = Form { schema: REFUSAL, says: error, limited: |_| error(TOO_MANY) };
-const BODIES: &[&str] = &["application/json", "application/x-www-form-urlencoded", "multipart/form-data"];
+const FORM: Form = Form { schema: REFUSAL, says: error, limited: || error(TOO_MANY) };
 
 /// Her number, as she writes it.
 const PHONE: &str = "09101234567";
@@ -22,27 +21,14 @@ fn errors(texts: &[&str]) -> Content {
     texts.iter().fold(Content::of(REFUSAL), |content, text| content.example(text, error(text)))
 }
 
-/// A call that reads a body.
-fn reading(call: Operation, schema: &str, body: Value) -> Operation {
-    let media_type = json!({ "detail": "Unsupported media type \"text/plain\" in request." });
-    FORM.reads(call, BODIES, Content::of(schema).example("request", body)).says(
-        415,
-        "Another form of body.",
-        REFUSAL,
-        "media type",
-        media_type,
-    )
-}
-
 /// A call that counts against the address.
 fn post(path: &'static str, id: &str, about: (&str, &str), schema: &str, body: Value) -> Operation {
-    FORM.limited(reading(FORM.call("post", path, id, about), schema, body))
+    FORM.limited(FORM.reads(FORM.call("post", path, id, about), schema, body))
 }
 
 /// A call for a signed-in person.
 fn personal(method: &'static str, path: &'static str, id: &str, about: (&str, &str)) -> Operation {
-    let nobody = json!({ "detail": "Authentication credentials were not provided." });
-    FORM.call(method, path, id, about).for_user(&[(401, nobody)], REFUSAL)
+    FORM.for_user(FORM.call(method, path, id, about))
 }
 
 /// Its part of the document.
@@ -153,7 +139,7 @@ fn refresh() -> Operation {
         "phonePasswordRefresh",
         ("Get another access token", "Takes a refresh token of this API; it stays good until it expires."),
     );
-    reading(call, "PhonePasswordRefresh", json!({ "refresh": example::ACCESS_TOKEN }))
+    FORM.reads(call, "PhonePasswordRefresh", json!({ "refresh": example::ACCESS_TOKEN }))
         .says(200, "Refreshed.", "PhonePasswordAccess", "access", json!({ "access": example::ACCESS_TOKEN }))
         .answers(400, "The token is not good.", &[], errors(&["Refresh token is required.", "Token is invalid"]))
         .answers(403, "The account is shut.", &[], errors(&["User is inactive"]))
@@ -179,7 +165,7 @@ fn profile() -> [Operation; 3] {
             "profile",
             person,
         ),
-        limited(reading(
+        limited(FORM.reads(
             personal("put", "/auth/profile/update/", "phonePasswordUpdate", update),
             "PhonePasswordPerson",
             data,

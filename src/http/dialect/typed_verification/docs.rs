@@ -4,24 +4,15 @@ use serde_json::{Value, json};
 
 use super::{DEFAULT_TYPE, TYPE_CHARS_MAX, error, limited};
 use crate::http::{
-    dialect::describe::{Answers as _, Form, object, refusal, request},
+    dialect::describe::{Form, Says as _, object, refusal, request},
     docs::{Api, Content, Operation, example},
 };
 
 const REFUSAL: &str = "TypedVerificationRefusal";
-const FORM: Form<'static> = Form { schema: REFUSAL, says: error, limited: |_| limited() };
-const BODIES: &[&str] = &["application/json", "application/x-www-form-urlencoded", "multipart/form-data"];
+const FORM: Form = Form { schema: REFUSAL, says: error, limited };
 
 fn post(path: &'static str, id: &str, about: (&str, &str), schema: &str, body: Value) -> Operation {
-    let media_type = json!({ "detail": "Unsupported media type \"text/plain\" in request." });
-    let call = FORM.call("post", path, id, about);
-    FORM.limited(FORM.reads(call, BODIES, Content::of(schema).example("request", body))).says(
-        415,
-        "Another form of body.",
-        REFUSAL,
-        "media type",
-        media_type,
-    )
+    FORM.limited(FORM.reads(FORM.call("post", path, id, about), schema, body))
 }
 
 /// Refusals of one status: their texts, named by themselves.

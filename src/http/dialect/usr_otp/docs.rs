@@ -5,13 +5,15 @@ use serde_json::{Value, json};
 use super::{BAD_NUMBER, LAST_TRY, NO_CODE, NOT_CONFIGURED, NOT_DIGITS, NOT_SENT, OTHER_SITE, USED_UP, field};
 use crate::http::{
     dialect::{
-        describe::{Answers as _, call, object, refusal, request},
+        describe::{Form, Says as _, object, refusal, request},
+        desk::TOO_MANY,
         drf,
     },
     docs::{Api, Content, Operation, example},
 };
 
 const REFUSAL: &str = "UsrOtpRefusal";
+const FORM: Form = Form { schema: REFUSAL, says: detail, limited: || detail(TOO_MANY) };
 
 pub(super) fn api() -> Api {
     Api {
@@ -24,14 +26,7 @@ pub(super) fn api() -> Api {
 }
 
 fn post(path: &'static str, id: &str, about: (&str, &str), schema: &str, body: Value) -> Operation {
-    let media_type = json!({ "detail": "Unsupported media type \"text/plain\" in request." });
-    call("post", path, id, about, REFUSAL).reads(drf::FORMS, schema, "request", body, REFUSAL).says(
-        415,
-        "Another form of body.",
-        REFUSAL,
-        "media type",
-        media_type,
-    )
+    FORM.reads(FORM.call("post", path, id, about), schema, body)
 }
 
 fn refusals(examples: &[(&str, Value)]) -> Content {
@@ -116,7 +111,7 @@ fn verify() -> Operation {
 fn refresh() -> Operation {
     let pair = json!({ "refresh_token": example::ACCESS_TOKEN, "access_token": example::ACCESS_TOKEN });
     let invalid = json!({ "success": false, "errors": ["refresh is invalid"] });
-    post(
+    FORM.limited(post(
         "/api/v1/usr/refresh",
         "usrOtpRefresh",
         (
@@ -125,8 +120,7 @@ fn refresh() -> Operation {
         ),
         "UsrOtpRefresh",
         json!({ "refresh": example::ACCESS_TOKEN }),
-    )
-    .limited(REFUSAL)
+    ))
     .answers(
         200,
         "The next tokens, and the cookie.",
@@ -154,8 +148,7 @@ fn logout() -> Operation {
     let about = "Ends the session of the access token in the cookie `HTTP_ACCESS`, else in the cookie `HTTP_AUTHORIZATION`, \
         else in the `Authorization` header, with or without `Bearer`; takes the cookie back. Without a good token it only \
         does the latter.";
-    call("get", "/api/v1/usr/logout", "usrOtpLogout", ("Sign out", about), REFUSAL)
-        .limited(REFUSAL)
+    FORM.limited(FORM.call("get", "/api/v1/usr/logout", "usrOtpLogout", ("Sign out", about)))
         .answers(200, "Signed out.", &["Set-Cookie"], Content::of("UsrOtpDone").example("done", done))
         .says(403, "A link of another site.", REFUSAL, "other site", detail(OTHER_SITE))
 }
