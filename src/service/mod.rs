@@ -2,7 +2,7 @@
 //!
 //! `verification` (start, resend, check, cancel, read) · `sign_in` (receipts, refresh, revocation) · `tokens` (signing) ·
 //! `passwords` (registering, signing in with a password) · `user` (what a signed-in person may do) · `admin` · `moving`
-//! (phone change) · `sending` (from a draft to a settled send). Typed text is read by `number` and `code_input`; `audit`
+//! (phone change) · `sending` (from a draft to a settled send). Typed text is read by `number`, `code_input` and `profile`; `audit`
 //! and `meters` tell what happened.
 
 #![expect(
@@ -19,6 +19,7 @@ mod meters;
 mod moving;
 pub mod number;
 mod passwords;
+pub mod profile;
 mod sending;
 mod sign_in;
 pub mod tokens;

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     password::Password,
     record::{Account, Label, PhoneNumber, ProfilePatch},
-    service::{Code, GrantRef, RefreshStyle, SignedInTokens, StartInput, TokenStyle},
+    service::{Code, GrantRef, RefreshStyle, SignedInTokens, StartInput, TokenStyle, profile},
 };
 
 /// Everything about it in one table.
@@ -266,7 +266,7 @@ fn patch(fields: &Fields) -> Result<ProfilePatch, &'static str> {
     Ok(ProfilePatch {
         first_name: field(fields, "first_name", is_name).ok_or("Invalid first name.")?,
         last_name: field(fields, "last_name", is_name).ok_or("Invalid last name.")?,
-        email: field(fields, "email", is_email).ok_or("Invalid email.")?,
+        email: field(fields, "email", profile::is_email).ok_or("Invalid email.")?,
         ..ProfilePatch::default()
     })
 }
@@ -282,17 +282,8 @@ fn field(fields: &Fields, name: &str, is_good: impl Fn(&str) -> bool) -> Option<
     }
 }
 
-/// As every door has it: at most 100 characters, none of them a control character but line feeds and tabs.
 fn is_name(text: &str) -> bool {
-    const CHARS_MAX: usize = 100;
-    text.chars().nth(CHARS_MAX).is_none() && text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\t'))
-}
-
-/// As every door has it: an address alone, at most 254 characters.
-fn is_email(text: &str) -> bool {
-    const CHARS_MAX: usize = 254;
-    let bare = email_address::Options::default().without_display_text().without_domain_literal();
-    text.chars().nth(CHARS_MAX).is_none() && email_address::EmailAddress::parse_with_options(text, bare).is_ok()
+    profile::is_text(text, profile::NAME_CHARS_MAX)
 }
 
 async fn delete(call: Call) -> Result<Response, Response> {

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     record::{PhoneNumber, ProfilePatch, Session},
-    service::Failure,
+    service::{
+        Failure,
+        profile::{self, BIO_CHARS_MAX, NAME_CHARS_MAX},
+    },
     token::HexId,
 };
 
@@ -60,52 +63,42 @@ pub(super) async fn update(State(v1): State<Arc<V1>>, call: UserCallWith<Profile
 
 fn patch(body: ProfileBody) -> Result<ProfilePatch, Refused> {
     Ok(ProfilePatch {
-        name: text("/name", body.name, 100)?,
-        first_name: text("/first_name", body.first_name, 100)?,
-        last_name: text("/last_name", body.last_name, 100)?,
-        email: checked(text("/email", body.email, 254)?, email)?,
-        bio: text("/bio", body.bio, 500)?,
-        location: text("/location", body.location, 100)?,
-        birth_date: checked(text("/birth_date", body.birth_date, 10)?, birth_date)?,
-        avatar: checked(text("/avatar", body.avatar, 500)?, avatar)?,
-        locale: checked(text("/locale", body.locale, 35)?, |tag| input::locale("/locale", tag).map(drop))?,
+        name: text("/name", body.name, NAME_CHARS_MAX)?,
+        first_name: text("/first_name", body.first_name, NAME_CHARS_MAX)?,
+        last_name: text("/last_name", body.last_name, NAME_CHARS_MAX)?,
+        email: field("/email", body.email, "must be an e-mail address", profile::is_email)?,
+        bio: text("/bio", body.bio, BIO_CHARS_MAX)?,
+        location: text("/location", body.location, NAME_CHARS_MAX)?,
+        birth_date: field("/birth_date", body.birth_date, "must be a date such as 1995-01-31", profile::is_date)?,
+        avatar: field("/avatar", body.avatar, "must be an http or https address", profile::is_web_address)?,
+        locale: locale(text("/locale", body.locale, 35)?)?,
     })
 }
 
 type Field = Option<Option<String>>;
 
-/// Text of at most `chars_max` characters without control characters other than line feeds and tabs.
-fn text(pointer: &'static str, field: Field, chars_max: usize) -> Result<Field, Refused> {
-    let Some(Some(value)) = &field else { return Ok(field) };
-    let fits = value.chars().count() <= chars_max;
-    let plain = value.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\t'));
-    if fits && plain { Ok(field) } else { Err(invalid(pointer, "is too long or has control characters")) }
-}
-
-fn checked(field: Field, check: impl FnOnce(&str) -> Result<(), Refused>) -> Result<Field, Refused> {
-    if let Some(Some(value)) = &field {
-        check(value)?;
+/// One that is absent or null, or is good; `words` are for what is not.
+fn field(
+    pointer: &'static str,
+    field: Field,
+    words: &'static str,
+    is_good: impl Fn(&str) -> bool,
+) -> Result<Field, Refused> {
+    match &field {
+        Some(Some(value)) if !is_good(value) => Err(invalid(pointer, words)),
+        _ => Ok(field),
     }
-    Ok(field)
 }
 
-fn email(text: &str) -> Result<(), Refused> {
-    // An address alone: no name beside it, and no machine's number in place of a domain.
-    let bare = email_address::Options::default().without_display_text().without_domain_literal();
-    let valid = email_address::EmailAddress::parse_with_options(text, bare).is_ok();
-    if valid { Ok(()) } else { Err(invalid("/email", "must be an e-mail address")) }
+fn text(pointer: &'static str, text: Field, chars_max: usize) -> Result<Field, Refused> {
+    field(pointer, text, "is too long or has control characters", |text| profile::is_text(text, chars_max))
 }
 
-fn birth_date(text: &str) -> Result<(), Refused> {
-    let valid = text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok();
-    if valid { Ok(()) } else { Err(invalid("/birth_date", "must be a date such as 1995-01-31")) }
-}
-
-fn avatar(text: &str) -> Result<(), Refused> {
-    // The parser would skip line feeds and tabs.
-    let url = Some(text).filter(|text| !text.contains(char::is_whitespace)).and_then(|text| url::Url::parse(text).ok());
-    let valid = url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if valid { Ok(()) } else { Err(invalid("/avatar", "must be an http or https address")) }
+fn locale(tag: Field) -> Result<Field, Refused> {
+    if let Some(Some(tag)) = &tag {
+        input::locale("/locale", tag)?;
+    }
+    Ok(tag)
 }
 
 pub(super) async fn erase(State(v1): State<Arc<V1>>, call: UserCall) -> Result<StatusCode, Refused> {

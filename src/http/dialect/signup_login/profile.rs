@@ -11,7 +11,10 @@ use crate::{
         no::No,
     },
     record::ProfilePatch,
-    service::Failure,
+    service::{
+        Failure,
+        profile::{BIO_CHARS_MAX, NAME_CHARS_MAX, is_plain},
+    },
     token::TokenError,
 };
 
@@ -19,12 +22,12 @@ use crate::{
 fn patch(call: &Call) -> Result<ProfilePatch, Response> {
     let mut model = Model::of(call)?;
     model.text("phone_number", Text::default());
-    let name = model.text("name", Text { min: Some(2), max: Some(100) });
+    let name = model.text("name", Text { min: Some(2), max: Some(NAME_CHARS_MAX) });
     let name = plain(&mut model, "name", name);
     let email = model.typed("email", types::email);
-    let bio = model.optional("bio", Text { max: Some(500), ..Text::default() });
+    let bio = model.optional("bio", Text { max: Some(BIO_CHARS_MAX), ..Text::default() });
     let bio = plain(&mut model, "bio", bio);
-    let location = model.optional("location", Text { max: Some(100), ..Text::default() });
+    let location = model.optional("location", Text { max: Some(NAME_CHARS_MAX), ..Text::default() });
     let location = plain(&mut model, "location", location);
     let birth_date = model.optional_typed("birth_date", types::date);
     // The original takes an empty text for none.
@@ -41,11 +44,10 @@ fn patch(call: &Call) -> Result<ProfilePatch, Response> {
     })
 }
 
-/// What `/v1/me` takes as a text: no control characters other than line feeds and tabs. An empty one is none.
+/// An empty one is none.
 fn plain(model: &mut Model, name: &str, text: Option<String>) -> Option<String> {
     let text = text.filter(|text| !text.is_empty())?;
-    let is_plain = text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\t'));
-    if !is_plain {
+    if !is_plain(&text) {
         model.reject(name, "Control characters are not allowed");
     }
     Some(text)
