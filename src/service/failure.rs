@@ -1,5 +1,7 @@
 //! Why a use case did not succeed, in words that every API can translate.
 
+use std::time::Duration;
+
 use crate::{
     phone::Fault,
     record::{Refusal, SendQuota, UnixMillis},
@@ -28,6 +30,20 @@ pub enum Failure {
     },
     /// As many sends as allowed are under way; nothing was decided.
     SendsOverloaded,
+    /// No gateway can take it now: all that could are failing, or the day's budget is spent. Nothing was decided.
+    NoRoute {
+        /// When a further try makes sense.
+        retry_after: Duration,
+    },
+    /// No gateway is configured for this channel. Nothing was decided.
+    ChannelUnsupported,
+    /// Messages are not sent to this country or kind of number. Nothing was decided.
+    DestinationNotPermitted,
+    /// Too many messages to numbers like this one were asked for and not used. Nothing was decided.
+    DestinationClosed {
+        /// When it may open again.
+        retry_after: Duration,
+    },
     /// As many passwords as allowed are being compared; nothing was decided.
     PasswordsOverloaded,
     /// No access token, or one that is not good.
@@ -61,4 +77,10 @@ impl From<TokenError> for Failure {
     fn from(error: TokenError) -> Self {
         Self::Token(error)
     }
+}
+
+/// A wait as `Retry-After` says it: rounded up, and never "at once".
+#[must_use]
+pub fn whole_seconds(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX).max(1)
 }

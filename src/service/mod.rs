@@ -32,7 +32,7 @@ use std::{net::IpAddr, sync::Arc};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
-    failure::{Failure, Refused},
+    failure::{Failure, Refused, whole_seconds},
     passwords::GrantRef,
     sign_in::Introspection,
     tokens::{RefreshStyle, SignedInTokens, TokenFacts, TokenStyle},

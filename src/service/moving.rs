@@ -20,8 +20,6 @@ use super::{
     Answer, Dialect, Failure, Origin, Service, SignedInTokens, StartInput, User, audit, verification::Verification,
 };
 
-/// How long the notice to the old number may be of use, in seconds.
-const NOTICE_VALID_S: u32 = 3_600;
 /// Tries to find a free place among the sends for the notice, a second apart.
 const NOTICE_TRIES: u32 = 10;
 
@@ -131,7 +129,7 @@ impl Service {
         self.tasks.spawn(async move {
             for _ in 0..NOTICE_TRIES {
                 if let Some(permit) = service.parts.sender.reserve() {
-                    let sms = Sms { id, to: from, text, code: None, valid_s: NOTICE_VALID_S };
+                    let sms = Sms::notice(id, from, &text);
                     if let Err(error) = service.parts.sender.send(permit, &sms).await.result {
                         tracing::warn!(phone = %from, %error, "the old number could not be told of its change");
                     }

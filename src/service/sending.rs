@@ -74,7 +74,7 @@ impl Service {
         // Of the challenge and its send, so that a send that is made up for after a crash is the same message.
         let parts: [&[u8]; 3] = [&phone.as_u64().to_be_bytes(), &draft.nonce.to_be_bytes(), &[draft.delivery]];
         let id = u128::from_be_bytes(self.parts.keys.tag("message", &parts));
-        Sms { id, to: phone, text, code: Some(draft.code.clone()), valid_s }
+        Sms { code: Some(draft.code.clone()), valid_s, ..Sms::notice(id, phone, &text) }
     }
 
     /// Tells the actor what the send came to. A good result is not waited for (the next command of this number is

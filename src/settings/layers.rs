@@ -32,6 +32,10 @@ const SECRETS: [&str; 10] = [
 /// Tables that may have keys of the operator's own; their values are texts.
 const OPEN_TABLES: [&str; 2] = ["sms.templates", "sms.phone_changed"];
 
+/// Lists of tables (`[[sms.routes]]`); their rows are read as a whole by their section. A variable says one as TOML:
+/// `OTPD__SMS__ROUTES='[{ country = "IR", gateways = ["kavenegar"] }]'`.
+const TABLE_LISTS: [&str; 1] = ["sms.routes"];
+
 /// What the keys of every dialect begin with.
 const DIALECTS: &str = "dialects.";
 
@@ -129,8 +133,11 @@ impl Layers {
             let hint = self.unknown(&key);
             return self.problem(place, hint);
         };
-        let Some(value) = fit(value, &default) else {
-            return self.problem(place, format!("must be {}", type_name(&default)));
+        let is_rows = TABLE_LISTS.contains(&key.as_str());
+        let fitted = if is_rows { rows(value) } else { fit(value, &default) };
+        let Some(value) = fitted else {
+            let what = if is_rows { "a list of tables" } else { type_name(&default) };
+            return self.problem(place, format!("must be {what}"));
         };
         if SECRETS.contains(&key.as_str()) && value.as_str() != Some("") && open_to_others(metadata) {
             return self
@@ -164,10 +171,13 @@ impl Layers {
             let hint = self.unknown(key);
             return self.problem(variable.to_owned(), hint);
         };
-        match coerce(text, &default) {
+        let is_rows = TABLE_LISTS.contains(&key);
+        let value = if is_rows { text.parse().ok().and_then(rows) } else { coerce(text, &default) };
+        match value {
             Some(value) => {
                 self.entries.insert(key.to_owned(), Entry { value, origin: Origin::Variable(variable.to_owned()) });
             }
+            None if is_rows => self.problem(variable.to_owned(), "must be a TOML list of tables".to_owned()),
             None => self.problem(variable.to_owned(), format!("must be {}", type_name(&default))),
         }
     }
@@ -299,6 +309,11 @@ fn fit(value: Value, default: &Value) -> Option<Value> {
         }
         _ => value.same_type(default).then_some(value),
     }
+}
+
+/// The value, if it is a list of tables.
+fn rows(value: Value) -> Option<Value> {
+    value.as_array().is_some_and(|rows| rows.iter().all(Value::is_table)).then_some(value)
 }
 
 /// A variable's text as a value of the default's type.

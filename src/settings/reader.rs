@@ -164,6 +164,27 @@ impl<'a> Reader<'a> {
         texts.map(|(name, entry)| (name.to_owned(), entry.value.as_str().unwrap_or_default().to_owned())).collect()
     }
 
+    /// The rows of a list of tables, each read as a `T`; a row that is none is a problem by its place, from 1.
+    pub(super) fn rows<T: serde::de::DeserializeOwned>(&mut self, key: &str, count_max: usize) -> Vec<T> {
+        let rows = self.value(key, format!("at most {count_max} entries")).and_then(Value::as_array);
+        let rows = rows.cloned().unwrap_or_default();
+        if rows.len() > count_max {
+            self.problem(key, format!("must have at most {count_max} entries"));
+        }
+        let mut read = Vec::with_capacity(rows.len());
+        for (at, row) in rows.into_iter().enumerate() {
+            match row.try_into() {
+                Ok(row) => read.push(row),
+                Err(error) => {
+                    let text = error.to_string();
+                    let what = text.lines().next().unwrap_or("cannot be read").trim();
+                    self.problem(key, format!("entry {}: {what}", at + 1));
+                }
+            }
+        }
+        read
+    }
+
     /// The names of the tables within a table, in their order.
     pub(super) fn tables(&self, table: &str) -> Vec<String> {
         let names = self.layers.under(table).filter_map(|(rest, _)| rest.split_once('.'));

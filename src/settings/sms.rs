@@ -33,6 +33,25 @@ pub enum GatewayKind {
 }
 
 impl GatewayKind {
+    /// Every gateway with its name in the configuration, the default first.
+    pub const NAMES: [(&str, Self); 9] = [
+        ("console", Self::Console),
+        ("simulated", Self::Simulated),
+        ("twilio", Self::Twilio),
+        ("kavenegar", Self::Kavenegar),
+        ("mshastra", Self::Mshastra),
+        ("vonage", Self::Vonage),
+        ("webhook", Self::Webhook),
+        ("sns", Self::Sns),
+        ("telegram", Self::Telegram),
+    ];
+
+    /// The gateway of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, kind)| kind)
+    }
+
     /// True if messages leave this machine.
     #[must_use]
     pub fn is_real(self) -> bool {
@@ -268,20 +287,7 @@ macro_rules! http_limits {
 impl Sms {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         Self {
-            gateway: r.choice(
-                "sms.gateway",
-                ("console", GatewayKind::Console),
-                &[
-                    ("simulated", GatewayKind::Simulated),
-                    ("twilio", GatewayKind::Twilio),
-                    ("kavenegar", GatewayKind::Kavenegar),
-                    ("mshastra", GatewayKind::Mshastra),
-                    ("vonage", GatewayKind::Vonage),
-                    ("webhook", GatewayKind::Webhook),
-                    ("sns", GatewayKind::Sns),
-                    ("telegram", GatewayKind::Telegram),
-                ],
-            ),
+            gateway: r.choice("sms.gateway", GatewayKind::NAMES[0], &GatewayKind::NAMES[1..]),
             app_name: r.text("sms.app_name"),
             default_locale: r.text("sms.default_locale"),
             parts_max: r.number("sms.parts_max", 1..=10),

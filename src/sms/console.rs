@@ -130,13 +130,7 @@ mod tests {
     }
 
     fn sms(text: &str) -> Sms {
-        Sms {
-            id: 1,
-            to: PhoneNumber::from_e164("+989123456789").unwrap(),
-            text: text.to_owned(),
-            code: None,
-            valid_s: 120,
-        }
+        Sms::notice(1, PhoneNumber::from_e164("+989123456789").unwrap(), text)
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! Owns: everything a provider's wire knows. Never touches a record: what a send came to is told to the
 //! number's actor as a command by `service`.
 
+pub mod channel;
 pub mod console;
 pub mod kavenegar;
 pub mod mshastra;
 pub mod outbound;
+pub mod receipt;
 pub mod segments;
 pub mod sender;
 pub mod simulated;
@@ -21,14 +23,23 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
+pub use self::channel::Channel;
+use self::receipt::{Receipt, ReceiptRefused, ReceiptRequest, Verdict};
 use crate::record::{Code, PhoneNumber};
 
 /// One message, ready to go out. `Debug` hides number and text.
 pub struct Sms {
     /// Ours, made of keyed digests: the same in every try of one message, so that a receiver who looks at it takes it once.
     pub id: u128,
+    /// What a receipt may name it by: 32 hexadecimal digits, a hyphen and a digit, as `service` made them; empty for a
+    /// notice. At most 40 characters, what the narrowest provider takes. Not secret, not readable, not forgeable.
+    pub reference: String,
+    /// By what it goes; one of the gateway's [`channels`](Gateway::channels).
+    pub channel: Channel,
     /// Where to.
     pub to: PhoneNumber,
+    /// The language (BCP 47, lower case) that `text` is in; a call says the code in it.
+    pub locale: String,
     /// The whole text, code included.
     pub text: String,
     /// The code alone, for providers that write the text themselves from a template of theirs; a notice has none.
@@ -36,6 +47,25 @@ pub struct Sms {
     /// How long the message is of use, in seconds: the provider may drop it later.
     pub valid_s: u32,
 }
+
+impl Sms {
+    /// A text message without a code, in English, good for an hour.
+    pub fn notice(id: u128, to: PhoneNumber, text: &str) -> Self {
+        Self {
+            id,
+            reference: String::new(),
+            channel: Channel::Sms,
+            to,
+            locale: "en".to_owned(),
+            text: text.to_owned(),
+            code: None,
+            valid_s: NOTICE_VALID_S,
+        }
+    }
+}
+
+/// How long a notice is of use, in seconds.
+const NOTICE_VALID_S: u32 = 3_600;
 
 impl fmt::Debug for Sms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -178,11 +208,28 @@ pub trait Gateway: fmt::Debug + Send + Sync + 'static {
     /// The name in configuration, metrics and answers, one of `metrics::SMS_ROUTES`.
     fn name(&self) -> &'static str;
 
+    /// By what it can send.
+    fn channels(&self) -> &[Channel] {
+        &[Channel::Sms]
+    }
+
     /// True if messages leave this machine: start-up refuses development switches beside such a gateway.
     fn is_real(&self) -> bool;
 
     /// One try. Time limits per try are the adapter's own; retries are not.
     async fn send(&self, sms: &Sms) -> Result<Accepted, SendError>;
+
+    /// Tells the provider how the verification ended whose message had this reference, if it wants to know. Best
+    /// effort: a fault is logged and nothing hangs on it.
+    async fn conclude(&self, _reference: &str, _verdict: Verdict) {}
+
+    /// Checks the signature of a receipt and reads it.
+    ///
+    /// # Errors
+    /// Nothing of a refused receipt is believed.
+    async fn read_receipts(&self, _request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {
+        Err(ReceiptRefused::NotTaken)
+    }
 }
 
 #[cfg(test)]
@@ -237,8 +284,8 @@ mod tests {
     #[test]
     fn debug_of_a_message_hides_number_and_text() {
         let to = PhoneNumber::from_e164("+989123456789").unwrap();
-        let sms =
-            Sms { id: 1, to, text: "123456 is your code".to_owned(), code: Code::from_digits("123456"), valid_s: 120 };
+        let code = Code::from_digits("123456");
+        let sms = Sms { text: "123456 is your code".to_owned(), code, ..Sms::notice(1, to, "") };
         let shown = format!("{sms:?}");
         assert!(!shown.contains("123456") && !shown.contains("9123456789"), "{shown}");
     }

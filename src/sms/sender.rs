@@ -284,13 +284,7 @@ mod tests {
     }
 
     fn sms() -> Sms {
-        Sms {
-            id: 1,
-            to: PhoneNumber::from_e164("+989123456789").unwrap(),
-            text: "482913".to_owned(),
-            code: None,
-            valid_s: 120,
-        }
+        Sms::notice(1, PhoneNumber::from_e164("+989123456789").unwrap(), "482913")
     }
 
     fn failure(class: SendClass, retry_after_ms: Option<u64>) -> Step {

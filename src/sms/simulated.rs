@@ -98,13 +98,7 @@ mod tests {
     async fn failures(failure_rate: f64, sends: u32) -> u32 {
         let settings = SimulatedSettings { failure_rate, latency_ms: 0 };
         let gateway = Simulated::new(settings, Arc::new(Spread::default())).unwrap();
-        let sms = Sms {
-            id: 1,
-            to: PhoneNumber::from_e164("+989123456789").unwrap(),
-            text: String::new(),
-            code: None,
-            valid_s: 60,
-        };
+        let sms = Sms::notice(1, PhoneNumber::from_e164("+989123456789").unwrap(), "");
         let mut failed = 0;
         for _ in 0..sends {
             match gateway.send(&sms).await {
@@ -128,13 +122,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn every_send_takes_the_latency() {
         let gateway = Simulated::new(SimulatedSettings::default(), Arc::new(Spread::default())).unwrap();
-        let sms = Sms {
-            id: 1,
-            to: PhoneNumber::from_e164("+989123456789").unwrap(),
-            text: String::new(),
-            code: None,
-            valid_s: 60,
-        };
+        let sms = Sms::notice(1, PhoneNumber::from_e164("+989123456789").unwrap(), "");
         let begin = Instant::now();
         // The first draw is zero, below any rate above zero: a failure takes the latency too.
         assert!(gateway.send(&sms).await.is_err());

@@ -17,6 +17,8 @@ pub(crate) const TO: &str = "+989123456789";
 pub(crate) const ID: u128 = 0x5f1c;
 pub(crate) const CODE: &str = "482913";
 pub(crate) const TEXT: &str = "482913 is your Acme code.";
+/// Our name of the message, as receipts bring it back.
+pub(crate) const REFERENCE: &str = "00112233445566778899aabbccddeeff-0";
 
 /// Short limits, so that a hang costs a test 400 ms.
 pub(crate) fn short() -> HttpLimits {
@@ -31,7 +33,12 @@ pub(crate) fn patient() -> HttpLimits {
 /// A code's message.
 pub(crate) fn sms(to: &str) -> Sms {
     let code = Code::from_digits(CODE);
-    Sms { id: ID, to: PhoneNumber::from_e164(to).unwrap(), text: TEXT.to_owned(), code, valid_s: 120 }
+    Sms {
+        code,
+        valid_s: 120,
+        reference: REFERENCE.to_owned(),
+        ..Sms::notice(ID, PhoneNumber::from_e164(to).unwrap(), TEXT)
+    }
 }
 
 pub(crate) fn sender(gateway: Arc<dyn Gateway>) -> Sender {

@@ -98,6 +98,7 @@ impl Desk {
             No::OutcomeUnknown => {
                 self.says(StatusCode::GATEWAY_TIMEOUT, "The outcome is not known. Please check and try again.")
             }
+            No::NotPermitted => self.says(StatusCode::FORBIDDEN, "Messages are not sent to this number."),
             No::Inactive => self.says(StatusCode::FORBIDDEN, "User is inactive"),
             No::Token(_) | No::UserGone => match self.spec().framework {
                 Framework::Drf | Framework::DrfSlashed => drf::bad_token("Token is invalid"),

@@ -3,7 +3,7 @@
 use crate::{
     phone::Fault,
     record::Refusal,
-    service::{Failure, Refused},
+    service::{self, Failure, Refused},
     sms::SendClass,
     token::TokenError,
 };
@@ -16,6 +16,8 @@ pub(super) enum No {
     Limited { retry_after_s: u64 },
     /// The message was not sent, or nobody knows.
     NotSent(SendClass),
+    /// Messages are not sent to this country or kind of number.
+    NotPermitted,
     /// A wrong code; so many tries are left.
     Wrong { remaining: u8 },
     /// All tries are spent.
@@ -66,6 +68,13 @@ impl From<Failure> for No {
             Failure::NotDelivered { class, .. } => Self::NotSent(class),
             Failure::DeliveryUnknown { .. } => Self::NotSent(SendClass::UnknownOutcome),
             Failure::SendsOverloaded | Failure::PasswordsOverloaded => Self::Busy { retry_after_s: SOON_S },
+            Failure::NoRoute { retry_after } => Self::Busy { retry_after_s: service::whole_seconds(retry_after) },
+            Failure::DestinationClosed { retry_after } => {
+                Self::Limited { retry_after_s: service::whole_seconds(retry_after) }
+            }
+            Failure::DestinationNotPermitted => Self::NotPermitted,
+            // A dialect asks for the one channel that its original has; without a route for it nothing can be sent.
+            Failure::ChannelUnsupported => Self::Busy { retry_after_s: SOON_S },
             Failure::Token(TokenError::UserGone) => Self::UserGone,
             Failure::Token(error) => Self::Token(error),
             // The only ids that a dialect takes are registration tokens.

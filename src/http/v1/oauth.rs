@@ -59,6 +59,10 @@ fn grant_error(failure: Failure) -> OauthError {
         Failure::NotDelivered { .. }
         | Failure::DeliveryUnknown { .. }
         | Failure::SendsOverloaded
+        | Failure::NoRoute { .. }
+        | Failure::ChannelUnsupported
+        | Failure::DestinationNotPermitted
+        | Failure::DestinationClosed { .. }
         | Failure::PasswordsOverloaded
         | Failure::Fault(_)
         | Failure::Internal(_) => false,

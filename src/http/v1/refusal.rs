@@ -57,6 +57,14 @@ impl From<Failure> for Refused {
                 Problem::new(ProblemCode::OutcomeUnknown).verification_id(verification.id)
             }
             Failure::SendsOverloaded | Failure::PasswordsOverloaded => Problem::new(ProblemCode::Overloaded),
+            Failure::NoRoute { retry_after } => {
+                Problem::new(ProblemCode::NoRouteAvailable).retry_after(service::whole_seconds(retry_after))
+            }
+            Failure::ChannelUnsupported => Problem::new(ProblemCode::ChannelUnsupported),
+            Failure::DestinationNotPermitted => Problem::new(ProblemCode::DestinationNotPermitted),
+            Failure::DestinationClosed { retry_after } => {
+                Problem::new(ProblemCode::SendLimited).retry_after(service::whole_seconds(retry_after))
+            }
             Failure::Token(TokenError::Expired) => Problem::new(ProblemCode::TokenExpired),
             Failure::Token(_) => Problem::new(ProblemCode::TokenInvalid),
             Failure::UnknownId => Problem::new(ProblemCode::VerificationNotFound),

@@ -209,7 +209,8 @@ mod tests {
 
     fn filled(template: &str, text: &str, code: Option<&str>) -> String {
         let to = PhoneNumber::from_e164("+989123456789").unwrap();
-        let sms = Sms { id: 1, to, text: text.to_owned(), code: code.and_then(Code::from_digits), valid_s: 120 };
+        let code = code.and_then(Code::from_digits);
+        let sms = Sms { code, valid_s: 120, ..Sms::notice(1, to, text) };
         let facts = Facts { id: "msg_1", sms: &sms, now: UnixMillis(1_614_265_330_999) };
         String::from_utf8(Template::parse(template).unwrap().fill(&facts).unwrap()).unwrap()
     }
@@ -263,7 +264,7 @@ mod tests {
     #[test]
     fn a_notice_needs_a_text() {
         let to = PhoneNumber::from_e164("+989123456789").unwrap();
-        let sms = Sms { id: 1, to, text: "moved".to_owned(), code: None, valid_s: 1 };
+        let sms = Sms { valid_s: 1, ..Sms::notice(1, to, "moved") };
         let facts = Facts { id: "msg_1", sms: &sms, now: UnixMillis(0) };
         let error = Template::parse(r#"{"to":"{to}","otp":"{code}"}"#).unwrap().fill(&facts).unwrap_err();
         assert_eq!(error.class, SendClass::BadConfig);
