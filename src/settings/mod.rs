@@ -25,7 +25,10 @@ pub use self::{
     policy::{Api, Codes, Dev, Limits, Password, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
-    sms::{GatewayKind, HttpLimits, Kavenegar, Mshastra, Simulated, Sms, Sns, Telegram, Twilio, Vonage, Webhook},
+    sms::{
+        Channel, GatewayKind, HttpLimits, Kavenegar, Mshastra, Route, Simulated, Sms, Sns, Telegram, Twilio, Vonage,
+        Webhook,
+    },
     storage::{Durability, Phone, Store, Validation},
 };
 use self::{layers::Layers, reader::Reader};
