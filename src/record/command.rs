@@ -42,6 +42,8 @@ pub struct Sender {
     pub address: u64,
     /// A caller with an API key: the share of one address does not bind it.
     pub keyed: bool,
+    /// A test number: nothing is sent, so nothing is counted that is there to save money.
+    pub unpaid: bool,
 }
 
 /// Which challenge a check is against.

@@ -182,7 +182,7 @@ impl Pair {
 
     fn ask(&mut self, (kind, a, b, c, _): Roll) -> Ask {
         let at = door(DOORS[usize::from(a) % DOORS.len()]);
-        let sender = Sender { address: u64::from(b % 3), keyed: b % 4 == 0 };
+        let sender = Sender { address: u64::from(b % 3), keyed: b % 4 == 0, unpaid: false };
         let typed =
             [Typed::Wrong, Typed::Right, Typed::Wrong, Typed::Wrong, Typed::Right, Typed::Short][usize::from(b) % 6];
         if self.guesser != Guesser::Nobody && kind >= 96 {
@@ -313,7 +313,7 @@ impl Pair {
 
     /// A number that registers with a password, to begin with.
     fn register(&mut self) -> Result<(), TestCaseError> {
-        let (sender, at, grant) = (Sender { address: 0, keyed: true }, door("wide/signup"), self.draw());
+        let (sender, at, grant) = (Sender { address: 0, keyed: true, unpaid: false }, door("wide/signup"), self.draw());
         self.step(Ask::Start { nonce: 900, door: at, sender })?;
         let (typed, wanted) = (Typed::Right, Wanted::Grant { nonce: grant });
         self.step(Ask::CheckById { nonce: 900, via: at.dialect, typed, wanted, address: 0 })?;

@@ -169,7 +169,7 @@ impl<'a> Line<'a> {
     }
 
     fn sender(&self) -> Sender {
-        Sender { address: self.address(), keyed: self.words.contains(&"keyed") }
+        Sender { address: self.address(), keyed: self.words.contains(&"keyed"), unpaid: false }
     }
 
     /// What stands for the hash of a password: the text behind the option.

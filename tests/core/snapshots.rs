@@ -119,7 +119,7 @@ fn rich_of(registers: bool) -> Built {
     built.pass(&granted, OnMatch::Grant { nonce: 31, life_ms: 10 * MINUTE }, None);
     let mut chosen = begin(4, "four/login");
     chosen.chosen = Code::from_digits("0042");
-    chosen.sender = Sender { address: 2, keyed: true };
+    chosen.sender = Sender { address: 2, keyed: true, unpaid: false };
     built.decide(Command::Start(Box::new(chosen)), None);
     built.decide(settle(4, 0, SendResult::Unknown), None);
     built.decide(Command::Start(Box::new(begin(5, "v1/login"))), None);
@@ -296,7 +296,7 @@ fn the_fullest_record_fits() {
     let begin = |nonce: u64| {
         let mut start = start(u64::MAX - nonce, longest_door(nonce % 100));
         start.channel = longest("channel", 0);
-        start.sender = Sender { address: u64::MAX - nonce, keyed: true };
+        start.sender = Sender { address: u64::MAX - nonce, keyed: true, unpaid: false };
         start.facts = MessageFacts { locale: Some(text(35)), origin: Some(text(253)), app_hash: Some(text(11)) };
         start.metadata = (0..16).map(|note| (format!("note{note:02}"), text(26))).collect();
         start.bound_to = None;
@@ -332,7 +332,7 @@ fn the_fullest_record_fits() {
     for nonce in 30..40 {
         issued.push(built.decide(Command::Start(Box::new(begin(nonce))), u8::try_from(nonce).ok()));
         for resend in 1..CHALLENGE_SENDS_MAX {
-            let (nonce, sender) = (u64::MAX - nonce, Sender { address: u64::MAX, keyed: true });
+            let (nonce, sender) = (u64::MAX - nonce, Sender { address: u64::MAX, keyed: true, unpaid: false });
             let delivery = u8::try_from(resend - 1).unwrap();
             built.decide(Command::Settle { nonce, delivery, route, result: SendResult::Unknown }, None);
             built.decide(

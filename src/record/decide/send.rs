@@ -141,7 +141,9 @@ fn deliver(
     let Some(draft) = draft(rules.keys, challenge, phone, delivery, chosen) else {
         return Step::refused(Refusal::Closed);
     };
-    after.sends.add(Sent { at: now, address: sender.address, challenge: nonce, delivery, answered: false });
+    if !sender.unpaid {
+        after.sends.add(Sent { at: now, address: sender.address, challenge: nonce, delivery, answered: false });
+    }
     debug_assert!(after.sends.times().len() <= SENDS_MAX, "the day's limit bounds the list");
     match view(rules.policy, after, nonce, now) {
         Some(view) => Step::sending(Outcome::Issued(view), draft),
