@@ -114,7 +114,8 @@ impl Service {
         // Of the challenge and its send, so that a send that is made up for after a crash is the same message.
         let parts: [&[u8]; 3] = [&phone.as_u64().to_be_bytes(), &draft.nonce.to_be_bytes(), &[draft.delivery]];
         let id = u128::from_be_bytes(self.parts.keys.tag("message", &parts));
-        Sms { code: Some(draft.code.clone()), valid_s, ..Sms::notice(id, phone, &text) }
+        let reference = self.parts.keys.reference(draft.key, phone, draft.nonce, draft.delivery);
+        Sms { reference, code: Some(draft.code.clone()), valid_s, ..Sms::notice(id, phone, &text) }
     }
 
     /// Tells the actor what the send came to. A good result is not waited for (the next command of this number is
@@ -163,7 +164,14 @@ fn replay(answer: Answer<Verification>) -> Result<Answer<Verification>, Failure>
         Some(DeliveryState::Unknown | DeliveryState::Sending) => {
             Err(Failure::DeliveryUnknown { verification: Box::new(answer.value) })
         }
-        Some(DeliveryState::Accepted | DeliveryState::Failed) | None => Ok(answer),
+        Some(
+            DeliveryState::Accepted
+            | DeliveryState::Failed
+            | DeliveryState::Sent
+            | DeliveryState::Delivered
+            | DeliveryState::Undelivered,
+        )
+        | None => Ok(answer),
     }
 }
 
