@@ -106,8 +106,17 @@ pub const TOKEN_KINDS: &[&str] = &["access", "refresh", "receipt"];
 /// HTTP methods; a strange one counts as `other`.
 pub const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "other"];
 /// Which limit refused work.
-pub const OVERLOAD_LIMITS: &[&str] =
-    &["connections", "connections_per_ip", "actors", "inflight", "forwards", "moves", "quarantine", "sms_inflight"];
+pub const OVERLOAD_LIMITS: &[&str] = &[
+    "connections",
+    "connections_per_ip",
+    "actors",
+    "inflight",
+    "forwards",
+    "moves",
+    "quarantine",
+    "sms_inflight",
+    "auto_waiting",
+];
 /// Our doors.
 pub const LISTENERS: &[&str] = &["main", "ops"];
 /// What a connection was in when its time was over.

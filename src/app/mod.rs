@@ -211,6 +211,7 @@ impl App {
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
             dialects: std::iter::once("v1").chain(dialect::ALL.iter().map(|spec| spec.name)).collect(),
+            auto_waiting_max: settings.sms.auto_waiting_max,
             test_numbers: parts::test_numbers(settings),
             show_codes: settings.dev.show_codes,
         });

@@ -12,6 +12,7 @@
 
 mod admin;
 pub mod audit;
+mod auto;
 pub mod code_input;
 pub mod digits;
 mod failure;
@@ -34,7 +35,6 @@ use tokio_util::task::TaskTracker;
 pub use self::{
     failure::{Failure, Refused, whole_seconds},
     passwords::GrantRef,
-    sending::AUTO,
     sign_in::Introspection,
     tokens::{RefreshStyle, SignedInTokens, TokenFacts, TokenStyle},
     user::User,
@@ -159,6 +159,8 @@ pub struct Parts {
     pub dialects: Vec<&'static str>,
     /// Numbers that nothing is sent to, with the digits of their codes.
     pub test_numbers: HashMap<PhoneNumber, String>,
+    /// Messages of channel `auto` that are watched over at once; the rest stay at their first way.
+    pub auto_waiting_max: usize,
     /// Answer starts with their code (`dev.show_codes`); never beside a gateway that really sends.
     pub show_codes: bool,
 }
@@ -168,6 +170,7 @@ pub struct Parts {
 pub struct Service {
     parts: Arc<Parts>,
     tasks: TaskTracker,
+    waiting: Arc<auto::Waiting>,
     meters: Arc<meters::Meters>,
 }
 
@@ -185,7 +188,8 @@ impl Service {
     /// A service over its parts. Make it after the metrics recorder was installed: it keeps the handles.
     pub fn new(parts: Parts) -> Self {
         let meters = Arc::new(meters::Meters::new(&parts.dialects));
-        Self { parts: Arc::new(parts), tasks: TaskTracker::new(), meters }
+        let waiting = Arc::new(auto::Waiting::new(parts.auto_waiting_max));
+        Self { parts: Arc::new(parts), tasks: TaskTracker::new(), waiting, meters }
     }
 
     /// The clock that every decision goes by.
@@ -205,6 +209,7 @@ impl Service {
 
     /// Waits until sends and phone changes under way have ended. Call it after the doors are closed.
     pub async fn finish(&self) {
+        self.waiting.close();
         self.tasks.close();
         self.tasks.wait().await;
     }

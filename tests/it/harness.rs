@@ -226,10 +226,11 @@ impl Keys {
     }
 }
 
-/// Settings for tests: the defaults on free ports, without the limit per address (all clients here are one).
+/// Settings for tests: the defaults on free ports, without the limit per address (all clients here are one) and without
+/// a breaker (the gateway fails on purpose).
 pub(crate) fn settings(toml: &str) -> Settings {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let ground = "[server]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n";
+    let ground = "[server]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n[sms]\nbreaker_open_ms = 0\n";
     std::fs::write(file.path(), ground).unwrap();
     let lines = toml.lines().filter_map(|line| line.split_once('='));
     let pairs = lines.map(|(key, value)| {

@@ -68,7 +68,8 @@ impl From<Failure> for No {
             Failure::NotDelivered { class, .. } => Self::NotSent(class),
             Failure::DeliveryUnknown { .. } => Self::NotSent(SendClass::UnknownOutcome),
             Failure::SendsOverloaded | Failure::PasswordsOverloaded => Self::Busy { retry_after_s: SOON_S },
-            Failure::NoRoute { retry_after } => Self::Busy { retry_after_s: service::whole_seconds(retry_after) },
+            // Its client knows what a send that failed looks like.
+            Failure::NoRoute { .. } => Self::NotSent(SendClass::ProviderDown),
             Failure::DestinationClosed { retry_after } => {
                 Self::Limited { retry_after_s: service::whole_seconds(retry_after) }
             }
