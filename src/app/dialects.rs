@@ -130,6 +130,25 @@ fn plan(
     })
 }
 
+/// A dialect's own text of a code, with the figures that it is filled with.
+#[derive(Debug)]
+pub(crate) struct OwnText {
+    pub(crate) name: &'static str,
+    pub(crate) text: CodeText,
+    pub(crate) code_digits: u8,
+    pub(crate) code_ttl_s: u64,
+}
+
+/// The texts of dialects that are served and have their own.
+pub(crate) fn own_texts(settings: &Settings) -> Vec<OwnText> {
+    let served = all(settings).filter(|(_, set, figures)| is_enabled(settings, set, figures));
+    let own = |(spec, _, figures): (&'static Spec, settings::Dialect, Figures)| {
+        let text = CodeText::parse(spec.text?).ok()?;
+        Some(OwnText { name: spec.name, text, code_digits: figures.code_digits, code_ttl_s: figures.code_ttl_s })
+    };
+    served.filter_map(own).collect()
+}
+
 /// What refresh tokens a dialect gives under these figures.
 fn check_refresh(spec: &Spec, figures: &Figures) -> Result<RefreshStyle, StartError> {
     let refused = |reason| {
