@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{StartError, World, dialects};
 use crate::{
+    entropy::Entropy,
     http::{
         body::BodyLimits,
         client_ip::ClientIpRules,
@@ -24,8 +25,9 @@ use crate::{
     phone::{DirectorySettings, SweepSettings},
     record::{GuessPolicy, Keyring, Millis, Policy, SECOND},
     service::{
-        Dialect,
+        Dialect, ProofOfWork,
         number::{NumberRules, Validation},
+        proof_of_work::ProofSettings,
     },
     settings::{self, GatewayKind, Settings},
     sms::{
@@ -390,6 +392,16 @@ pub fn texts(settings: &Settings) -> Result<Texts, StartError> {
         app_hash: sms.app_hash.clone(),
         parts_max: sms.parts_max,
     })?)
+}
+
+/// The work that is asked for before a message is sent.
+pub(super) fn proof_of_work(settings: &Settings, entropy: &dyn Entropy) -> Option<ProofOfWork> {
+    let settings = &settings.proof_of_work;
+    let figures = ProofSettings { bits: settings.bits, ttl_ms: millis(settings.ttl), used_max: settings.used_max };
+    match settings.mode {
+        settings::ProofMode::Off => None,
+        settings::ProofMode::Always => Some(ProofOfWork::new(figures, entropy)),
+    }
 }
 
 pub(super) fn ip_limiter(settings: &Settings) -> IpLimiter {

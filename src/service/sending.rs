@@ -22,11 +22,12 @@ impl Service {
         phone: PhoneNumber,
         command: Command,
     ) -> Result<Answer<Verification>, Failure> {
+        let request = self.request(origin, command);
+        self.proven(dialect, origin, phone, request.idempotency.as_ref())?;
         let Some(permit) = self.parts.sender.reserve() else {
             self.meters.refused(dialect.name, "overloaded");
             return Err(Failure::SendsOverloaded);
         };
-        let request = self.request(origin, command);
         self.to_its_end(dialect, origin, |service, dialect, origin| async move {
             service.issue_now(&dialect, &origin, phone, request, permit).await
         })
