@@ -82,6 +82,8 @@ pub const REFUSAL_REASONS: &[&str] = &[
 /// Who sent: the gateway's name.
 pub const SMS_ROUTES: &[&str] =
     &["console", "simulated", "twilio", "kavenegar", "mshastra", "vonage", "webhook", "sns", "telegram"];
+/// Countries are ISO 3166-1 codes, a closed set; `other` if the numbering plans know none.
+const COUNTRIES: &[&str] = &["IR", "US", "other"];
 /// What became of a send: accepted, a class of `sms::SendClass`, or `overloaded` when it was not tried.
 pub const SEND_OUTCOMES: &[&str] = &[
     "accepted",
@@ -162,6 +164,10 @@ metrics_table! {
     SMS_RETRIES = "otpd_sms_retries_total", Kind::Counter, Count, ["route": SMS_ROUTES];
     /// Time of one try to send a message.
     SMS_SEND_SECONDS = "otpd_sms_send_seconds", Kind::Histogram(SEND_BUCKETS), Seconds, ["route": SMS_ROUTES];
+    /// Whether the gateway is used: 0 yes, 1 one message is finding out, 2 it is left alone.
+    ROUTE_BREAKER = "otpd_route_breaker", Kind::Gauge, Count, ["route": SMS_ROUTES];
+    /// Share of a gateway's codes that were used lately.
+    ROUTE_CONVERSION = "otpd_route_conversion_ratio", Kind::Gauge, Count, ["route": SMS_ROUTES, "country": COUNTRIES];
     /// Messages being sent now.
     SMS_INFLIGHT = "otpd_sms_inflight", Kind::Gauge, Count, [];
     /// Time from the sending of a code to its approval.

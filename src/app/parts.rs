@@ -1,6 +1,9 @@
 //! From settings to the small structs of the parts. Each function is one part; none of them decides anything.
 
+mod messages;
+
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -9,9 +12,10 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretSlice};
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::messages::proof_of_work;
+pub use self::messages::texts;
 use super::{StartError, World, dialects};
 use crate::{
-    entropy::Entropy,
     http::{
         body::BodyLimits,
         client_ip::ClientIpRules,
@@ -23,24 +27,26 @@ use crate::{
     },
     password::{Hasher, PasswordSettings},
     phone::{DirectorySettings, SweepSettings},
-    record::{GuessPolicy, Keyring, Millis, Policy, SECOND},
+    record::{GuessPolicy, Keyring, Millis, PhoneNumber, Policy, SECOND},
     service::{
-        Dialect, ProofOfWork,
+        Dialect,
         number::{NumberRules, Validation},
-        proof_of_work::ProofSettings,
     },
     settings::{self, GatewayKind, Settings},
     sms::{
-        Gateway,
+        Channel, Gateway,
+        breaker::BreakerSettings,
         console::Console,
+        country::Country,
         kavenegar::{Kavenegar, KavenegarSettings},
         mshastra::{Mshastra, MshastraSettings},
         outbound::HttpLimits,
+        routes::{Order, RouteRow, Routes},
         sender::{Sender, SenderSettings},
         simulated::{Simulated, SimulatedSettings},
         sns::{Sns, SnsSettings},
+        statistics::StatisticsSettings,
         telegram::{Telegram, TelegramSettings},
-        text::{TextSettings, Texts},
         twilio::{Twilio, TwilioSettings},
         vonage::{Vonage, VonageSettings},
         webhook::{Webhook, WebhookSettings},
@@ -100,7 +106,7 @@ fn signing_secret(settings: &Settings) -> Result<(), StartError> {
         return Err(refused(KeyFault::SecretNeedsHmac(algorithm).to_string()));
     }
     // A printed one must work in development, where the `.env` of a source document is tried.
-    let is_development = !settings.sms.gateway.is_real();
+    let is_development = !settings.sms.is_real();
     check_secret(secret.expose_secret().as_bytes(), is_development).map_err(|weak| refused(weak.to_string()))
 }
 
@@ -110,7 +116,7 @@ pub(super) fn signing_keys(settings: &Settings, files: &Files, world: &World) ->
     let options = SigningOptions {
         algorithm: algorithm(settings),
         extra_secret: secret.map(|secret| SecretSlice::from(secret.expose_secret().as_bytes().to_vec())),
-        tolerate_known_secret: !settings.sms.gateway.is_real(),
+        tolerate_known_secret: !settings.sms.is_real(),
     };
     Ok(SigningKeys::open(&files.signing, &options, world.clock.now(), &*world.entropy)?)
 }
@@ -249,24 +255,62 @@ pub fn faults(settings: &Settings) -> Vec<StartError> {
     checks.into_iter().filter_map(Result::err).map(|error| error.placed(settings)).collect()
 }
 
-/// The sending policy over the configured gateway.
+/// The sending policy over the configured gateways.
 pub fn sender(settings: &Settings, world: &World) -> Result<Sender, StartError> {
     let sms = &settings.sms;
-    let gateway = match world.gateway.clone() {
-        Some(gateway) => gateway,
-        None => gateway(settings, world)?,
-    };
     let limits = SenderSettings {
         inflight_max: sms.inflight_max,
         attempt_timeout_ms: millis(sms.attempt_timeout),
         retry_backoff_ms: millis(sms.retry_backoff),
         retry_after_max_ms: millis(sms.retry_after_max),
+        order: if sms.adaptive { Order::Adaptive } else { Order::Configured },
+        breaker: BreakerSettings {
+            failures: sms.breaker_failures,
+            open_ms: millis(sms.breaker_open),
+            open_max_ms: millis(sms.breaker_open_max),
+        },
+        statistics: StatisticsSettings {
+            half_life_ms: millis(sms.statistics_half_life),
+            silence_ms: millis(sms.silence),
+            silence_min_ms: millis(sms.silence_min),
+            silence_max_ms: millis(sms.silence_max),
+        },
     };
-    Ok(Sender::new(gateway, limits, Arc::clone(&world.entropy))?)
+    Ok(Sender::new(routes(settings, world)?, limits, Arc::clone(&world.entropy))?)
 }
 
-fn gateway(settings: &Settings, world: &World) -> Result<Arc<dyn Gateway>, StartError> {
-    Ok(match settings.sms.gateway {
+/// The route table over one gateway of each kind that is used.
+fn routes(settings: &Settings, world: &World) -> Result<Routes, StartError> {
+    let sms = &settings.sms;
+    if let Some(gateway) = world.gateway.clone() {
+        return Ok(Routes::only(gateway));
+    }
+    let mut made: HashMap<GatewayKind, Arc<dyn Gateway>> = HashMap::new();
+    for kind in sms.gateways() {
+        made.insert(kind, gateway(settings, world, kind)?);
+    }
+    let named = |kind: &GatewayKind| made.get(kind).cloned();
+    let row = |route: &settings::Route| RouteRow {
+        country: route.country.as_deref().and_then(Country::named),
+        prefix: route.prefix.clone(),
+        channel: channel(route.channel),
+        gateways: route.gateways.iter().filter_map(named).collect(),
+    };
+    let default = named(&sms.gateway).ok_or_else(|| StartError::Named("sms.gateway", "is not made".to_owned()))?;
+    let auto: Vec<Channel> = sms.auto_channels.iter().copied().map(channel).collect();
+    Ok(Routes::new(default, sms.routes.iter().map(row).collect(), &auto)?)
+}
+
+fn channel(channel: settings::Channel) -> Channel {
+    match channel {
+        settings::Channel::Sms => Channel::Sms,
+        settings::Channel::Voice => Channel::Voice,
+        settings::Channel::Whatsapp => Channel::Whatsapp,
+    }
+}
+
+fn gateway(settings: &Settings, world: &World, kind: GatewayKind) -> Result<Arc<dyn Gateway>, StartError> {
+    Ok(match kind {
         GatewayKind::Console => Arc::new(Console::stdout().test_mode(settings.sms.console_test_mode)),
         GatewayKind::Simulated => {
             let simulated = settings.sms.simulated;
@@ -378,30 +422,10 @@ fn http_limits(limits: &settings::HttpLimits) -> HttpLimits {
     }
 }
 
-/// The texts of messages.
-pub fn texts(settings: &Settings) -> Result<Texts, StartError> {
-    let sms = &settings.sms;
-    Ok(Texts::new(TextSettings {
-        app: sms.app_name.clone(),
-        default_locale: sms.default_locale.clone(),
-        templates: sms.templates.clone(),
-        phone_changed: sms.phone_changed.clone(),
-        webotp_hosts: sms.webotp_hosts.clone(),
-        webotp_host: sms.webotp_host.clone(),
-        app_hashes: sms.app_hashes.clone(),
-        app_hash: sms.app_hash.clone(),
-        parts_max: sms.parts_max,
-    })?)
-}
-
-/// The work that is asked for before a message is sent.
-pub(super) fn proof_of_work(settings: &Settings, entropy: &dyn Entropy) -> Option<ProofOfWork> {
-    let settings = &settings.proof_of_work;
-    let figures = ProofSettings { bits: settings.bits, ttl_ms: millis(settings.ttl), used_max: settings.used_max };
-    match settings.mode {
-        settings::ProofMode::Off => None,
-        settings::ProofMode::Always => Some(ProofOfWork::new(figures, entropy)),
-    }
+/// The numbers that nothing is sent to; settings has checked their form.
+pub(super) fn test_numbers(settings: &Settings) -> HashMap<PhoneNumber, String> {
+    let listed = settings.test_numbers.iter();
+    listed.filter_map(|(number, code)| Some((PhoneNumber::from_e164(number).ok()?, code.clone()))).collect()
 }
 
 pub(super) fn ip_limiter(settings: &Settings) -> IpLimiter {

@@ -12,12 +12,13 @@ use crate::{
     record::{
         Account, Command, Move, NO_NEW_USER, Outcome, PHONE_CHANGE, PhoneNumber, Refusal, SessionRef, SignIn, SignedIn,
     },
-    sms::Sms,
+    sms::{Channel, Sms, routes::Way},
     token::TokenError,
 };
 
 use super::{
-    Answer, Dialect, Failure, Origin, Service, SignedInTokens, StartInput, User, audit, verification::Verification,
+    Answer, Dialect, Failure, Origin, Service, SignedInTokens, StartInput, User, audit, sending::destination,
+    verification::Verification,
 };
 
 /// Tries to find a free place among the sends for the notice, a second apart.
@@ -122,15 +123,17 @@ impl Service {
 
     /// Tells the old number. It is best effort: the account has moved whether or not the notice arrives.
     fn notify_old_number(&self, from: PhoneNumber, account: &Account) {
-        let text = self.parts.texts.phone_changed(account.profile.locale.as_deref());
+        let (texts, asked) = (&self.parts.texts, account.profile.locale.as_deref());
+        let (text, locale) = (texts.phone_changed(asked), texts.picked_for_notice(asked).to_owned());
         let facts = [from.as_u64(), account.user_id, account.verified_at.0].map(u64::to_be_bytes);
         let id = u128::from_be_bytes(self.parts.keys.tag("notice", &facts.each_ref().map(|fact| fact.as_slice())));
         let service = self.clone();
         self.tasks.spawn(async move {
             for _ in 0..NOTICE_TRIES {
-                if let Some(permit) = service.parts.sender.reserve() {
-                    let sms = Sms::notice(id, from, &text);
-                    if let Err(error) = service.parts.sender.send(permit, &sms).await.result {
+                let plan = service.parts.sender.plan(destination(from), Way::Channel(Channel::Sms));
+                if let Ok(permit) = service.parts.sender.reserve(&plan) {
+                    let sms = Sms { locale, ..Sms::notice(id, from, &text) };
+                    if let Err(error) = service.parts.sender.send(permit, sms, &plan).await.result {
                         tracing::warn!(phone = %from, %error, "the old number could not be told of its change");
                     }
                     return;

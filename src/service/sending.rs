@@ -4,34 +4,69 @@
 use crate::{
     record::{Command, DeliveryState, Draft, Label, Outcome, PhoneNumber, Request, SECOND, SendResult},
     sms::{
-        SendClass, Sms,
-        sender::{SendPermit, SendReport},
+        Channel, SendClass, Sms,
+        country::Country,
+        routes::{Destination, Plan, Way},
+        sender::{NoPermit, SendPermit, SendReport},
         text::{self, CodeFacts},
     },
 };
 
-use super::{Answer, Dialect, Failure, Origin, Service, audit, verification::Verification};
+use super::{Answer, Dialect, Failure, Origin, Service, audit, number, verification::Verification};
+
+/// A message that may be sent: who may be asked, and the right to.
+pub(super) enum Clearance {
+    /// These may be asked.
+    Send(Plan, SendPermit),
+    /// A test number: nothing is sent.
+    Test(Way),
+}
 
 impl Service {
     /// Asks for a send and makes it, to its end: a client that hangs up between commit and send must not leave a code
-    /// that nobody was sent.
+    /// that nobody was sent. `way` is by what to send; `None` leaves it to the challenge.
     pub(super) async fn issue(
         &self,
         dialect: &Dialect,
         origin: &Origin,
         phone: PhoneNumber,
+        way: Option<Way>,
         command: Command,
     ) -> Result<Answer<Verification>, Failure> {
         let request = self.request(origin, command);
         self.proven(dialect, origin, phone, request.idempotency.as_ref())?;
-        let Some(permit) = self.parts.sender.reserve() else {
-            self.meters.refused(dialect.name, "overloaded");
-            return Err(Failure::SendsOverloaded);
-        };
+        let clearance =
+            self.clear(phone, way).inspect_err(|failure| self.not_cleared(dialect, origin, phone, failure))?;
         self.to_its_end(dialect, origin, |service, dialect, origin| async move {
-            service.issue_now(&dialect, &origin, phone, request, permit).await
+            service.issue_now(&dialect, &origin, phone, request, clearance).await
         })
         .await
+    }
+
+    /// May a message go to this number now? Nothing is decided before, so a refusal changes nothing.
+    fn clear(&self, phone: PhoneNumber, way: Option<Way>) -> Result<Clearance, Failure> {
+        if self.parts.test_numbers.contains_key(&phone) {
+            return Ok(Clearance::Test(way.unwrap_or(Way::Auto)));
+        }
+        let sender = &self.parts.sender;
+        let plan = sender.plan(destination(phone), way.unwrap_or(Way::Auto));
+        match sender.reserve(&plan) {
+            Ok(permit) => Ok(Clearance::Send(plan, permit)),
+            Err(NoPermit::Overloaded) => Err(Failure::SendsOverloaded),
+            Err(NoPermit::NoRoute) => Err(Failure::ChannelUnsupported),
+            Err(NoPermit::AllFailing { retry_after }) => Err(Failure::NoRoute { retry_after }),
+        }
+    }
+
+    fn not_cleared(&self, dialect: &Dialect, origin: &Origin, phone: PhoneNumber, failure: &Failure) {
+        let reason = match failure {
+            Failure::SendsOverloaded => "overloaded",
+            Failure::DestinationNotPermitted => "destination",
+            Failure::DestinationClosed { .. } => "destination_closed",
+            _ => "no_route",
+        };
+        self.meters.refused(dialect.name, reason);
+        audit::refused("code_requested", dialect, origin, phone, failure);
     }
 
     async fn issue_now(
@@ -40,7 +75,7 @@ impl Service {
         origin: &Origin,
         phone: PhoneNumber,
         request: Request,
-        permit: SendPermit,
+        clearance: Clearance,
     ) -> Result<Answer<Verification>, Failure> {
         let reply = self.ask(dialect, phone, request).await?;
         let Outcome::Issued(view) = reply.outcome.clone() else {
@@ -53,8 +88,13 @@ impl Service {
         answer.value.shown_code = self.parts.show_codes.then(|| draft.code.clone());
         self.meters.issued(dialect.name, draft.door.purpose, draft.channel);
         audit::done("code_requested", dialect, origin, phone);
-        let sms = self.message(dialect, phone, &draft, reply.now.0);
-        let report = self.parts.sender.send(permit, &sms).await;
+        let report = match clearance {
+            Clearance::Send(plan, permit) => {
+                let sms = self.message(dialect, phone, &draft, reply.now.0);
+                self.parts.sender.send(permit, sms, &plan).await
+            }
+            Clearance::Test(way) => SendReport::of_a_test(way),
+        };
         audit::sent(dialect, origin, phone, &draft, &report);
         self.settle(dialect, answer, &draft, report).await
     }
@@ -64,18 +104,20 @@ impl Service {
         let valid_s = u32::try_from(draft.expires_at.0.saturating_sub(now_ms) / SECOND).unwrap_or(u32::MAX);
         let host = draft.facts.origin.as_deref().and_then(|origin| texts.webotp_host(origin));
         let hash = draft.facts.app_hash.as_deref().and_then(|hash| texts.app_hash(hash));
-        let text = texts.code(&CodeFacts {
+        let facts = CodeFacts {
             code: text::Code(draft.code.reveal()),
             valid_s,
             locale: draft.facts.locale.as_deref(),
             webotp_host: host.as_ref(),
             app_hash: hash.as_ref(),
             own: dialect.text.as_deref(),
-        });
+        };
+        let (text, locale) = (texts.code(&facts), texts.picked(&facts).to_owned());
         // Of the challenge and its send, so that a send that is made up for after a crash is the same message.
         let parts: [&[u8]; 3] = [&phone.as_u64().to_be_bytes(), &draft.nonce.to_be_bytes(), &[draft.delivery]];
         let id = u128::from_be_bytes(self.parts.keys.tag("message", &parts));
-        Sms { code: Some(draft.code.clone()), valid_s, ..Sms::notice(id, phone, &text) }
+        let reference = self.parts.keys.reference(draft.key, phone, draft.nonce, draft.delivery);
+        Sms { reference, locale, code: Some(draft.code.clone()), valid_s, ..Sms::notice(id, phone, &text) }
     }
 
     /// Tells the actor what the send came to. A good result is not waited for (the next command of this number is
@@ -124,6 +166,30 @@ fn replay(answer: Answer<Verification>) -> Result<Answer<Verification>, Failure>
         Some(DeliveryState::Unknown | DeliveryState::Sending) => {
             Err(Failure::DeliveryUnknown { verification: Box::new(answer.value) })
         }
-        Some(DeliveryState::Accepted | DeliveryState::Failed) | None => Ok(answer),
+        Some(
+            DeliveryState::Accepted
+            | DeliveryState::Failed
+            | DeliveryState::Sent
+            | DeliveryState::Delivered
+            | DeliveryState::Undelivered,
+        )
+        | None => Ok(answer),
     }
 }
+
+/// Where a message to this number goes.
+pub(super) fn destination(number: PhoneNumber) -> Destination {
+    let country = number::region_of(number).and_then(|region| Country::named(&region.to_string()));
+    Destination { number, country }
+}
+
+/// By what a record's channel says to send; one that has no name any more goes as a text.
+pub(super) fn way(channel: Label) -> Way {
+    match channel.as_str() {
+        AUTO => Way::Auto,
+        name => Way::Channel(Channel::named(name).unwrap_or(Channel::Sms)),
+    }
+}
+
+/// The channel that leaves the choice to us.
+pub const AUTO: &str = "auto";

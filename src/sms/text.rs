@@ -80,15 +80,18 @@ pub struct CodeFacts<'a> {
 
 /// A text of a code that belongs to one API. Placeholders: `{code}` (exactly once), `{app}`, `{minutes}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CodeText(Template);
+pub struct CodeText {
+    locale: &'static str,
+    template: Template,
+}
 
 impl CodeText {
-    /// Parses it; the error says what is wrong with it.
-    pub fn parse(source: &str) -> Result<Self, &'static str> {
+    /// Parses a text in a language (BCP 47, lower case); the error says what is wrong with it.
+    pub fn parse(locale: &'static str, source: &str) -> Result<Self, &'static str> {
         let template = Template::parse(Kind::Code, source)?;
         let longest = template.fill(&Facts { code: LONGEST_CODE, app: "otpd", minutes: 99 });
         template::check_text(&longest, Some(LONGEST_CODE))?;
-        Ok(Self(template))
+        Ok(Self { locale, template })
     }
 }
 
@@ -153,7 +156,7 @@ impl Texts {
         let hash = facts.app_hash.or_else(|| self.allowed.default_hash());
         let minutes = (facts.valid_s / 60).clamp(1, 99);
         let Code(code) = facts.code;
-        let template = facts.own.map_or_else(|| self.codes.pick(facts.locale).1, |own| &own.0);
+        let template = facts.own.map_or_else(|| self.codes.pick(facts.locale).1, |own| &own.template);
         let mut text = template.fill(&Facts { code, app: &self.app, minutes });
         // The hash comes first: the line of the page has to be the last.
         if let Some(hash) = hash {
@@ -170,9 +173,14 @@ impl Texts {
         self.phone_changed.pick(locale).1.fill(&Facts { code: "", app: &self.app, minutes: 0 })
     }
 
-    /// The locale that a code is told in, in lower case, for who asked for this one.
-    pub fn picked(&self, locale: Option<&str>) -> &str {
-        self.codes.pick(locale).0
+    /// The language that [`Texts::code`] of the same facts is in (BCP 47, lower case).
+    pub fn picked<'a>(&'a self, facts: &CodeFacts<'a>) -> &'a str {
+        facts.own.map_or_else(|| self.codes.pick(facts.locale).0, |own| own.locale)
+    }
+
+    /// The same of [`Texts::phone_changed`].
+    pub fn picked_for_notice(&self, locale: Option<&str>) -> &str {
+        self.phone_changed.pick(locale).0
     }
 
     /// Built-in texts that are not used, because under these settings (a long name, a long host, few parts) they would

@@ -146,11 +146,15 @@ fn the_locale_that_is_picked() {
         ("no locale", "tr"),
     ];
     for (asked, picked) in table {
-        assert_eq!(texts.picked(Some(asked)), picked, "{asked}");
+        assert_eq!(texts.picked(&facts("7777", asked)), picked, "{asked}");
         assert_eq!(texts.code(&facts("7777", asked)), texts.code(&facts("7777", picked)), "{asked}");
         assert_eq!(texts.phone_changed(Some(asked)), texts.phone_changed(Some(picked)), "{asked}");
     }
-    assert_eq!(texts.picked(None), "tr");
+    assert_eq!(texts.picked(&CodeFacts::default()), "tr");
+    // An API's own text is in its own language, whatever was asked for.
+    let own = CodeText::parse("fa", "کد شما: {code}").unwrap();
+    let facts = CodeFacts { own: Some(&own), ..facts("7777", "es") };
+    assert_eq!((texts.picked(&facts), texts.code(&facts).as_str()), ("fa", "کد شما: 7777"));
 }
 
 /// Only what somebody chose must fit: a long name or few parts cost the languages whose texts they make too long.
@@ -169,9 +173,9 @@ fn built_in_texts_that_do_not_fit_are_left_out() {
     left_out.retain(|setting| setting.starts_with("text.templates."));
     let expected = ["ar", "fa", "hi", "pt", "ru"].map(|locale| format!("text.templates.{locale}"));
     assert_eq!(left_out, expected);
-    assert_eq!(fitting.picked(Some("fa-IR")), "en");
+    assert_eq!(fitting.picked(&facts("7777", "fa-IR")), "en");
     assert!(fitting.code(&facts("135790", "fa")).starts_with("135790 is your Bahnfreunde code."));
-    assert_eq!(fitting.picked(Some("de")), "de");
+    assert_eq!(fitting.picked(&facts("7777", "de")), "de");
     let default = |settings: &mut TextSettings| {
         change(settings);
         settings.default_locale = "fa".to_owned();
