@@ -200,6 +200,7 @@ impl App {
             directory: directory.clone(),
             sender: parts::sender(settings, &world)?,
             texts: parts::texts(settings)?,
+            proof_of_work: parts::proof_of_work(settings, &*world.entropy),
             keys: keyring,
             tokens: TokenMaker::new(
                 parts::token_settings(settings, &public_url),

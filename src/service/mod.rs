@@ -2,8 +2,8 @@
 //!
 //! `verification` (start, resend, check, cancel, read) · `sign_in` (receipts, refresh, revocation) · `tokens` (signing) ·
 //! `passwords` (registering, signing in with a password) · `user` (what a signed-in person may do) · `admin` · `moving`
-//! (phone change) · `sending` (from a draft to a settled send). Typed text is read by `number`, `code_input` and `profile`; `audit`
-//! and `meters` tell what happened.
+//! (phone change) · `proof_of_work` (before a send) · `sending` (from a draft to a settled send). Typed text is read by `number`,
+//! `code_input` and `profile`; `audit` and `meters` tell what happened.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -21,6 +21,7 @@ mod moving;
 pub mod number;
 mod passwords;
 pub mod profile;
+pub mod proof_of_work;
 mod sending;
 mod sign_in;
 pub mod tokens;
@@ -35,6 +36,7 @@ use tokio_util::task::TaskTracker;
 pub use self::{
     failure::{Failure, Refused, whole_seconds},
     passwords::GrantRef,
+    proof_of_work::{Challenge, ProofOfWork},
     sign_in::Introspection,
     tokens::{RefreshStyle, SignedInTokens, TokenFacts, TokenStyle},
     user::User,
@@ -93,6 +95,8 @@ pub struct Origin {
     pub bucket: IpAddr,
     /// The back end that called with a key, if one did.
     pub caller: Option<Caller>,
+    /// The proof of work that came along, unread.
+    pub proof: Option<String>,
     /// The request's `Idempotency-Key` and a digest of what it asks, if a key came.
     pub idempotency: Option<IdempotencyInput>,
 }
@@ -143,6 +147,8 @@ pub struct Parts {
     pub sender: sms::sender::Sender,
     /// What messages say.
     pub texts: sms::text::Texts,
+    /// Work that is asked for before a message is sent, if any is.
+    pub proof_of_work: Option<ProofOfWork>,
     /// Codes and ids.
     pub keys: Arc<Keyring>,
     /// Tokens.

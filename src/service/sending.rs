@@ -35,9 +35,10 @@ impl Service {
         way: Option<Way>,
         command: Command,
     ) -> Result<Answer<Verification>, Failure> {
+        let request = self.request(origin, command);
+        self.proven(dialect, origin, phone, request.idempotency.as_ref())?;
         let clearance =
             self.clear(phone, way).inspect_err(|failure| self.not_cleared(dialect, origin, phone, failure))?;
-        let request = self.request(origin, command);
         self.to_its_end(dialect, origin, |service, dialect, origin| async move {
             service.issue_now(&dialect, &origin, phone, request, clearance).await
         })
@@ -126,19 +127,20 @@ impl Service {
         let valid_s = u32::try_from(draft.expires_at.0.saturating_sub(now_ms) / SECOND).unwrap_or(u32::MAX);
         let host = draft.facts.origin.as_deref().and_then(|origin| texts.webotp_host(origin));
         let hash = draft.facts.app_hash.as_deref().and_then(|hash| texts.app_hash(hash));
-        let text = texts.code(&CodeFacts {
+        let facts = CodeFacts {
             code: text::Code(draft.code.reveal()),
             valid_s,
             locale: draft.facts.locale.as_deref(),
             webotp_host: host.as_ref(),
             app_hash: hash.as_ref(),
             own: dialect.text.as_deref(),
-        });
+        };
+        let (text, locale) = (texts.code(&facts), texts.picked(&facts).to_owned());
         // Of the challenge and its send, so that a send that is made up for after a crash is the same message.
         let parts: [&[u8]; 3] = [&phone.as_u64().to_be_bytes(), &draft.nonce.to_be_bytes(), &[draft.delivery]];
         let id = u128::from_be_bytes(self.parts.keys.tag("message", &parts));
         let reference = self.parts.keys.reference(draft.key, phone, draft.nonce, draft.delivery);
-        Sms { reference, code: Some(draft.code.clone()), valid_s, ..Sms::notice(id, phone, &text) }
+        Sms { reference, locale, code: Some(draft.code.clone()), valid_s, ..Sms::notice(id, phone, &text) }
     }
 
     /// Tells the actor what a send came to that nobody waits for.
