@@ -79,8 +79,22 @@ pub const REFUSAL_REASONS: &[&str] = &[
     "no_route",
 ];
 /// Who sent: the gateway's name.
-pub const SMS_ROUTES: &[&str] =
-    &["console", "simulated", "twilio", "kavenegar", "mshastra", "vonage", "webhook", "sns", "telegram"];
+pub const SMS_ROUTES: &[&str] = &[
+    "console",
+    "simulated",
+    "twilio",
+    "kavenegar",
+    "mshastra",
+    "vonage",
+    "webhook",
+    "sns",
+    "telegram",
+    "twilio_voice",
+    "twilio_verify",
+    "vonage_messages",
+];
+/// Whether a provider that wants to know was told how a verification ended; `forgotten` ones made room for others.
+pub const FEEDBACK_OUTCOMES: &[&str] = &["told", "failed", "forgotten"];
 /// What became of a send: accepted, a class of `sms::SendClass`, or `overloaded` when it was not tried.
 pub const SEND_OUTCOMES: &[&str] = &[
     "accepted",
@@ -156,6 +170,8 @@ metrics_table! {
     SMS_RETRIES = "otpd_sms_retries_total", Kind::Counter, Count, ["route": SMS_ROUTES];
     /// Time of one try to send a message.
     SMS_SEND_SECONDS = "otpd_sms_send_seconds", Kind::Histogram(SEND_BUCKETS), Seconds, ["route": SMS_ROUTES];
+    /// Ends of verifications that a provider wants to be told, by what became of that.
+    SMS_FEEDBACK = "otpd_sms_feedback_total", Kind::Counter, Count, ["route": SMS_ROUTES, "outcome": FEEDBACK_OUTCOMES];
     /// Messages being sent now.
     SMS_INFLIGHT = "otpd_sms_inflight", Kind::Gauge, Count, [];
     /// Time from the sending of a code to its approval.

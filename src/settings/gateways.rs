@@ -1,4 +1,4 @@
-//! The tables of the providers over HTTP, `[sms.twilio]` to `[sms.telegram]`.
+//! The tables of the providers over HTTP, `[sms.twilio]` to `[sms.vonage_messages]`.
 
 use std::time::Duration;
 
@@ -24,8 +24,73 @@ pub struct Twilio {
     pub from: Option<String>,
     /// Messaging service that picks the sender.
     pub messaging_service_sid: Option<String>,
+    /// Number that sends by WhatsApp.
+    pub whatsapp_from: Option<String>,
+    /// WhatsApp's template for codes.
+    pub whatsapp_content_sid: Option<String>,
     /// Test credentials are used.
     pub test_mode: bool,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
+/// `[sms.twilio_voice]`.
+#[derive(Debug, Clone)]
+pub struct TwilioVoice {
+    /// Where the API is, without final slash.
+    pub base_url: String,
+    /// Account SID.
+    pub account_sid: Option<String>,
+    /// API key to sign in with in place of the account.
+    pub api_key_sid: Option<String>,
+    /// Auth token, or the API key's secret.
+    pub auth_token: Option<SecretString>,
+    /// Number that calls.
+    pub from: Option<String>,
+    /// Test credentials are used.
+    pub test_mode: bool,
+    /// How long it rings, seconds.
+    pub ring_timeout_s: u16,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
+/// `[sms.twilio_verify]`.
+#[derive(Debug, Clone)]
+pub struct TwilioVerify {
+    /// Where the API is, without final slash.
+    pub base_url: String,
+    /// Account SID.
+    pub account_sid: Option<String>,
+    /// API key to sign in with in place of the account.
+    pub api_key_sid: Option<String>,
+    /// Auth token, or the API key's secret.
+    pub auth_token: Option<SecretString>,
+    /// Verify service.
+    pub service_sid: Option<String>,
+    /// Names of the channels that the service has.
+    pub channels: Vec<String>,
+    /// Verifications remembered until they end.
+    pub pending_max: usize,
+    /// Time and size of its calls.
+    pub limits: HttpLimits,
+}
+
+/// `[sms.vonage_messages]`.
+#[derive(Debug, Clone)]
+pub struct VonageMessages {
+    /// Where the API is, without final slash.
+    pub base_url: String,
+    /// The account's key.
+    pub api_key: Option<String>,
+    /// The account's secret.
+    pub api_secret: Option<SecretString>,
+    /// The application that signs in, in place of the account.
+    pub application_id: Option<String>,
+    /// Its private key, PEM.
+    pub private_key: Option<SecretString>,
+    /// Sender.
+    pub from: Option<String>,
     /// Time and size of its calls.
     pub limits: HttpLimits,
 }
@@ -163,22 +228,75 @@ macro_rules! http_limits {
     };
 }
 
+/// What ids of Twilio may hold: they stand in URLs and headers, where no separator may be smuggled in. Placeholders have
+/// hyphens, and may stay where they are as long as nothing goes by Twilio.
+const SID: &str = "letters, digits and hyphens only, at most 64";
+
+fn is_sid(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// Names of the channels.
+const CHANNELS: [&str; 3] = ["sms", "voice", "whatsapp"];
+
 impl Twilio {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
-        // The SIDs stand in URLs and headers, where no separator may be smuggled in. Placeholders have hyphens, and may
-        // stay where they are as long as Twilio is not the gateway.
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        let sid = |text: &str| text.len() <= 64 && text.bytes().all(plain);
-        let letters = "letters, digits and hyphens only, at most 64";
         Self {
             base_url: r.checked("sms.twilio.base_url", BASE_URL, is_base_url).unwrap_or_default(),
-            account_sid: r.checked("sms.twilio.account_sid", letters, sid),
-            api_key_sid: r.checked("sms.twilio.api_key_sid", letters, sid),
+            account_sid: r.checked("sms.twilio.account_sid", SID, is_sid),
+            api_key_sid: r.checked("sms.twilio.api_key_sid", SID, is_sid),
             auth_token: r.secret("sms.twilio.auth_token"),
             from: r.optional("sms.twilio.from"),
-            messaging_service_sid: r.checked("sms.twilio.messaging_service_sid", letters, sid),
+            messaging_service_sid: r.checked("sms.twilio.messaging_service_sid", SID, is_sid),
+            whatsapp_from: r.optional("sms.twilio.whatsapp_from"),
+            whatsapp_content_sid: r.checked("sms.twilio.whatsapp_content_sid", SID, is_sid),
             test_mode: r.flag("sms.twilio.test_mode"),
             limits: http_limits!(r, "twilio"),
+        }
+    }
+}
+
+impl TwilioVoice {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            base_url: r.checked("sms.twilio_voice.base_url", BASE_URL, is_base_url).unwrap_or_default(),
+            account_sid: r.checked("sms.twilio_voice.account_sid", SID, is_sid),
+            api_key_sid: r.checked("sms.twilio_voice.api_key_sid", SID, is_sid),
+            auth_token: r.secret("sms.twilio_voice.auth_token"),
+            from: r.optional("sms.twilio_voice.from"),
+            test_mode: r.flag("sms.twilio_voice.test_mode"),
+            ring_timeout_s: r.number("sms.twilio_voice.ring_timeout_s", 5..=600),
+            limits: http_limits!(r, "twilio_voice"),
+        }
+    }
+}
+
+impl TwilioVerify {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        let channel = |text: &str| CHANNELS.contains(&text).then(|| text.to_owned());
+        Self {
+            base_url: r.checked("sms.twilio_verify.base_url", BASE_URL, is_base_url).unwrap_or_default(),
+            account_sid: r.checked("sms.twilio_verify.account_sid", SID, is_sid),
+            api_key_sid: r.checked("sms.twilio_verify.api_key_sid", SID, is_sid),
+            auth_token: r.secret("sms.twilio_verify.auth_token"),
+            service_sid: r.checked("sms.twilio_verify.service_sid", SID, is_sid),
+            channels: r.list("sms.twilio_verify.channels", "sms, voice or whatsapp", channel),
+            pending_max: r.number("sms.twilio_verify.pending_max", 1..=1_000_000),
+            limits: http_limits!(r, "twilio_verify"),
+        }
+    }
+}
+
+impl VonageMessages {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            base_url: r.checked("sms.vonage_messages.base_url", BASE_URL, is_base_url).unwrap_or_default(),
+            api_key: r.optional("sms.vonage_messages.api_key"),
+            api_secret: r.secret("sms.vonage_messages.api_secret"),
+            application_id: r.optional("sms.vonage_messages.application_id"),
+            private_key: r.secret("sms.vonage_messages.private_key"),
+            from: r.optional("sms.vonage_messages.from"),
+            limits: http_limits!(r, "vonage_messages"),
         }
     }
 }

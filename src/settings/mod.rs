@@ -23,7 +23,10 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 pub use self::{
     dialects::Dialect,
-    gateways::{HttpLimits, Kavenegar, Mshastra, Sns, Telegram, Twilio, Vonage, Webhook},
+    gateways::{
+        HttpLimits, Kavenegar, Mshastra, Sns, Telegram, Twilio, TwilioVerify, TwilioVoice, Vonage, VonageMessages,
+        Webhook,
+    },
     policy::{Api, Codes, Dev, Limits, Password, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    gateways::{Kavenegar, Mshastra, Sns, Telegram, Twilio, Vonage, Webhook},
+    gateways::{
+        Kavenegar, Mshastra, Sns, Telegram, Twilio, TwilioVerify, TwilioVoice, Vonage, VonageMessages, Webhook,
+    },
     reader::Reader,
     server::is_host,
 };
@@ -29,11 +31,17 @@ pub enum GatewayKind {
     Sns,
     /// Telegram Gateway, codes only.
     Telegram,
+    /// Calls by Twilio, codes only.
+    TwilioVoice,
+    /// Twilio Verify, codes only.
+    TwilioVerify,
+    /// Vonage Messages API.
+    VonageMessages,
 }
 
 impl GatewayKind {
     /// Every gateway with its name in the configuration, the default first.
-    pub const NAMES: [(&str, Self); 9] = [
+    pub const NAMES: [(&str, Self); 12] = [
         ("console", Self::Console),
         ("simulated", Self::Simulated),
         ("twilio", Self::Twilio),
@@ -43,6 +51,9 @@ impl GatewayKind {
         ("webhook", Self::Webhook),
         ("sns", Self::Sns),
         ("telegram", Self::Telegram),
+        ("twilio_voice", Self::TwilioVoice),
+        ("twilio_verify", Self::TwilioVerify),
+        ("vonage_messages", Self::VonageMessages),
     ];
 
     /// The gateway of that name.
@@ -62,7 +73,10 @@ impl GatewayKind {
             | Self::Vonage
             | Self::Webhook
             | Self::Sns
-            | Self::Telegram => true,
+            | Self::Telegram
+            | Self::TwilioVoice
+            | Self::TwilioVerify
+            | Self::VonageMessages => true,
         }
     }
 }
@@ -114,6 +128,12 @@ pub struct Sms {
     pub sns: Sns,
     /// `[sms.telegram]`.
     pub telegram: Telegram,
+    /// `[sms.twilio_voice]`.
+    pub twilio_voice: TwilioVoice,
+    /// `[sms.twilio_verify]`.
+    pub twilio_verify: TwilioVerify,
+    /// `[sms.vonage_messages]`.
+    pub vonage_messages: VonageMessages,
     /// `[sms.console]`: print a second line in the words of `signup_login`'s original.
     pub console_test_mode: bool,
     /// `[sms.simulated]`.
@@ -154,6 +174,9 @@ impl Sms {
             webhook: Webhook::read(r),
             sns: Sns::read(r),
             telegram: Telegram::read(r),
+            twilio_voice: TwilioVoice::read(r),
+            twilio_verify: TwilioVerify::read(r),
+            vonage_messages: VonageMessages::read(r),
             console_test_mode: r.flag("sms.console.test_mode"),
             simulated: Simulated {
                 failure_rate: r.fraction("sms.simulated.failure_rate", 0.0..=1.0),

@@ -16,6 +16,8 @@ pub mod sns;
 pub mod telegram;
 pub mod text;
 pub mod twilio;
+pub mod twilio_verify;
+pub mod twilio_voice;
 pub mod vonage;
 pub mod webhook;
 
