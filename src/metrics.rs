@@ -95,6 +95,8 @@ pub const SMS_ROUTES: &[&str] = &[
 ];
 /// Whether a provider that wants to know was told how a verification ended; `forgotten` ones made room for others.
 pub const FEEDBACK_OUTCOMES: &[&str] = &["told", "failed", "forgotten"];
+/// Countries are ISO 3166-1 codes, a closed set; `other` if the numbering plans know none.
+const COUNTRIES: &[&str] = &["IR", "US", "other"];
 /// What became of a send: accepted, a class of `sms::SendClass`, or `overloaded` when it was not tried.
 pub const SEND_OUTCOMES: &[&str] = &[
     "accepted",
@@ -172,6 +174,10 @@ metrics_table! {
     SMS_SEND_SECONDS = "otpd_sms_send_seconds", Kind::Histogram(SEND_BUCKETS), Seconds, ["route": SMS_ROUTES];
     /// Ends of verifications that a provider wants to be told, by what became of that.
     SMS_FEEDBACK = "otpd_sms_feedback_total", Kind::Counter, Count, ["route": SMS_ROUTES, "outcome": FEEDBACK_OUTCOMES];
+    /// Whether the gateway is used: 0 yes, 1 one message is finding out, 2 it is left alone.
+    ROUTE_BREAKER = "otpd_route_breaker", Kind::Gauge, Count, ["route": SMS_ROUTES];
+    /// Share of a gateway's codes that were used lately.
+    ROUTE_CONVERSION = "otpd_route_conversion_ratio", Kind::Gauge, Count, ["route": SMS_ROUTES, "country": COUNTRIES];
     /// Messages being sent now.
     SMS_INFLIGHT = "otpd_sms_inflight", Kind::Gauge, Count, [];
     /// Time from the sending of a code to its approval.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{StartError, World, parts::millis};
+use super::{
+    StartError, World,
+    parts::{channel, millis},
+};
 use crate::{
     settings::{self, GatewayKind, Settings},
     sms::{
@@ -15,13 +18,16 @@ use crate::{
         sns::{Sns, SnsSettings},
         telegram::{Telegram, TelegramSettings},
         twilio::{Twilio, TwilioSettings},
+        twilio_verify::{TwilioVerify, TwilioVerifySettings},
+        twilio_voice::{TwilioVoice, TwilioVoiceSettings},
         vonage::{Vonage, VonageSettings},
+        vonage_messages::{VonageMessages, VonageMessagesSettings},
         webhook::{Webhook, WebhookSettings},
     },
 };
 
 /// The gateway of that kind, with its settings. Does not connect.
-pub(super) fn gateway(kind: GatewayKind, settings: &Settings, world: &World) -> Result<Arc<dyn Gateway>, StartError> {
+pub(super) fn gateway(settings: &Settings, world: &World, kind: GatewayKind) -> Result<Arc<dyn Gateway>, StartError> {
     let sms = &settings.sms;
     Ok(match kind {
         GatewayKind::Console => Arc::new(Console::stdout().test_mode(sms.console_test_mode)),
@@ -40,6 +46,17 @@ pub(super) fn gateway(kind: GatewayKind, settings: &Settings, world: &World) -> 
             Arc::new(Webhook::new(&webhook, Arc::clone(&world.clock))?)
         }
         GatewayKind::Sns => Arc::new(Sns::new(sns(&sms.sns), Arc::clone(&world.clock))?),
+        GatewayKind::TwilioVoice => {
+            let voice = twilio_voice(&sms.twilio_voice, &sms.app_name, receipts_url(settings, "twilio_voice"));
+            Arc::new(TwilioVoice::new(voice)?)
+        }
+        GatewayKind::TwilioVerify => {
+            Arc::new(TwilioVerify::new(twilio_verify(&sms.twilio_verify), Arc::clone(&world.clock))?)
+        }
+        GatewayKind::VonageMessages => {
+            let messages = vonage_messages(&sms.vonage_messages, receipts_url(settings, "vonage_messages"));
+            Arc::new(VonageMessages::new(messages, Arc::clone(&world.clock), Arc::clone(&world.entropy))?)
+        }
         GatewayKind::Telegram => Arc::new(Telegram::new(telegram(&sms.telegram, receipts_url(settings, "telegram")))?),
     })
 }
@@ -52,9 +69,52 @@ fn twilio(twilio: &settings::Twilio, receipts_url: Option<String>) -> TwilioSett
         auth_token: twilio.auth_token.clone().unwrap_or_default(),
         from: twilio.from.clone(),
         messaging_service_sid: twilio.messaging_service_sid.clone(),
+        whatsapp_from: twilio.whatsapp_from.clone(),
+        whatsapp_content_sid: twilio.whatsapp_content_sid.clone(),
         test_mode: twilio.test_mode,
         receipts_url,
         limits: http_limits(&twilio.limits),
+    }
+}
+
+fn twilio_voice(voice: &settings::TwilioVoice, app: &str, receipts_url: Option<String>) -> TwilioVoiceSettings {
+    TwilioVoiceSettings {
+        base_url: voice.base_url.clone(),
+        account_sid: voice.account_sid.clone().unwrap_or_default(),
+        api_key_sid: voice.api_key_sid.clone(),
+        auth_token: voice.auth_token.clone().unwrap_or_default(),
+        from: voice.from.clone().unwrap_or_default(),
+        test_mode: voice.test_mode,
+        app: app.to_owned(),
+        ring_timeout_s: voice.ring_timeout_s,
+        receipts_url,
+        limits: http_limits(&voice.limits),
+    }
+}
+
+fn twilio_verify(verify: &settings::TwilioVerify) -> TwilioVerifySettings {
+    TwilioVerifySettings {
+        base_url: verify.base_url.clone(),
+        account_sid: verify.account_sid.clone().unwrap_or_default(),
+        api_key_sid: verify.api_key_sid.clone(),
+        auth_token: verify.auth_token.clone().unwrap_or_default(),
+        service_sid: verify.service_sid.clone().unwrap_or_default(),
+        channels: verify.channels.iter().copied().map(channel).collect(),
+        pending_max: verify.pending_max,
+        limits: http_limits(&verify.limits),
+    }
+}
+
+fn vonage_messages(messages: &settings::VonageMessages, receipts_url: Option<String>) -> VonageMessagesSettings {
+    VonageMessagesSettings {
+        base_url: messages.base_url.clone(),
+        api_key: messages.api_key.clone(),
+        api_secret: messages.api_secret.clone(),
+        application_id: messages.application_id.clone(),
+        private_key: messages.private_key.clone(),
+        from: messages.from.clone().unwrap_or_default(),
+        receipts_url,
+        limits: http_limits(&messages.limits),
     }
 }
 

@@ -1,6 +1,7 @@
 //! From settings to the small structs of the parts. Each function is one part; none of them decides anything.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -27,9 +28,14 @@ use crate::{
         Dialect,
         number::{NumberRules, Validation},
     },
-    settings::{self, Settings},
+    settings::{self, GatewayKind, Settings},
     sms::{
+        Channel, Gateway,
+        breaker::BreakerSettings,
+        country::Country,
+        routes::{Order, RouteRow, Routes},
         sender::{Sender, SenderSettings},
+        statistics::StatisticsSettings,
         text::{TextSettings, Texts},
     },
     store::{
@@ -87,7 +93,7 @@ fn signing_secret(settings: &Settings) -> Result<(), StartError> {
         return Err(refused(KeyFault::SecretNeedsHmac(algorithm).to_string()));
     }
     // A printed one must work in development, where the `.env` of a source document is tried.
-    let is_development = !settings.sms.gateway.is_real();
+    let is_development = !settings.sms.is_real();
     check_secret(secret.expose_secret().as_bytes(), is_development).map_err(|weak| refused(weak.to_string()))
 }
 
@@ -97,7 +103,7 @@ pub(super) fn signing_keys(settings: &Settings, files: &Files, world: &World) ->
     let options = SigningOptions {
         algorithm: algorithm(settings),
         extra_secret: secret.map(|secret| SecretSlice::from(secret.expose_secret().as_bytes().to_vec())),
-        tolerate_known_secret: !settings.sms.gateway.is_real(),
+        tolerate_known_secret: !settings.sms.is_real(),
     };
     Ok(SigningKeys::open(&files.signing, &options, world.clock.now(), &*world.entropy)?)
 }
@@ -236,20 +242,58 @@ pub fn faults(settings: &Settings) -> Vec<StartError> {
     checks.into_iter().filter_map(Result::err).map(|error| error.placed(settings)).collect()
 }
 
-/// The sending policy over the configured gateway.
+/// The sending policy over the configured gateways.
 pub fn sender(settings: &Settings, world: &World) -> Result<Sender, StartError> {
     let sms = &settings.sms;
-    let gateway = match world.gateway.clone() {
-        Some(gateway) => gateway,
-        None => gateways::gateway(sms.gateway, settings, world)?,
-    };
     let limits = SenderSettings {
         inflight_max: sms.inflight_max,
         attempt_timeout_ms: millis(sms.attempt_timeout),
         retry_backoff_ms: millis(sms.retry_backoff),
         retry_after_max_ms: millis(sms.retry_after_max),
+        order: if sms.adaptive { Order::Adaptive } else { Order::Configured },
+        breaker: BreakerSettings {
+            failures: sms.breaker_failures,
+            open_ms: millis(sms.breaker_open),
+            open_max_ms: millis(sms.breaker_open_max),
+        },
+        statistics: StatisticsSettings {
+            half_life_ms: millis(sms.statistics_half_life),
+            silence_ms: millis(sms.silence),
+            silence_min_ms: millis(sms.silence_min),
+            silence_max_ms: millis(sms.silence_max),
+        },
     };
-    Ok(Sender::new(gateway, limits, Arc::clone(&world.entropy))?)
+    Ok(Sender::new(routes(settings, world)?, limits, Arc::clone(&world.entropy))?)
+}
+
+/// The route table over one gateway of each kind that is used.
+fn routes(settings: &Settings, world: &World) -> Result<Routes, StartError> {
+    let sms = &settings.sms;
+    if let Some(gateway) = world.gateway.clone() {
+        return Ok(Routes::only(gateway));
+    }
+    let mut made: HashMap<GatewayKind, Arc<dyn Gateway>> = HashMap::new();
+    for kind in sms.gateways() {
+        made.insert(kind, gateways::gateway(settings, world, kind)?);
+    }
+    let named = |kind: &GatewayKind| made.get(kind).cloned();
+    let row = |route: &settings::Route| RouteRow {
+        country: route.country.as_deref().and_then(Country::named),
+        prefix: route.prefix.clone(),
+        channel: channel(route.channel),
+        gateways: route.gateways.iter().filter_map(named).collect(),
+    };
+    let default = named(&sms.gateway).ok_or_else(|| StartError::Named("sms.gateway", "is not made".to_owned()))?;
+    let auto: Vec<Channel> = sms.auto_channels.iter().copied().map(channel).collect();
+    Ok(Routes::new(default, sms.routes.iter().map(row).collect(), &auto)?)
+}
+
+pub(super) fn channel(channel: settings::Channel) -> Channel {
+    match channel {
+        settings::Channel::Sms => Channel::Sms,
+        settings::Channel::Voice => Channel::Voice,
+        settings::Channel::Whatsapp => Channel::Whatsapp,
+    }
 }
 
 /// The texts of messages.

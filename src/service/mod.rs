@@ -34,6 +34,7 @@ use tokio_util::task::TaskTracker;
 pub use self::{
     failure::{Failure, Refused, whole_seconds},
     passwords::GrantRef,
+    sending::AUTO,
     sign_in::Introspection,
     tokens::{RefreshStyle, SignedInTokens, TokenFacts, TokenStyle},
     user::User,

@@ -12,12 +12,13 @@ use crate::{
     record::{
         Account, Command, Move, NO_NEW_USER, Outcome, PHONE_CHANGE, PhoneNumber, Refusal, SessionRef, SignIn, SignedIn,
     },
-    sms::Sms,
+    sms::{Channel, Sms, routes::Way},
     token::TokenError,
 };
 
 use super::{
-    Answer, Dialect, Failure, Origin, Service, SignedInTokens, StartInput, User, audit, verification::Verification,
+    Answer, Dialect, Failure, Origin, Service, SignedInTokens, StartInput, User, audit, sending::destination,
+    verification::Verification,
 };
 
 /// Tries to find a free place among the sends for the notice, a second apart.
@@ -128,9 +129,10 @@ impl Service {
         let service = self.clone();
         self.tasks.spawn(async move {
             for _ in 0..NOTICE_TRIES {
-                if let Some(permit) = service.parts.sender.reserve() {
+                let plan = service.parts.sender.plan(destination(from), Way::Channel(Channel::Sms));
+                if let Ok(permit) = service.parts.sender.reserve(&plan) {
                     let sms = Sms::notice(id, from, &text);
-                    if let Err(error) = service.parts.sender.send(permit, &sms).await.result {
+                    if let Err(error) = service.parts.sender.send(permit, sms, &plan).await.result {
                         tracing::warn!(phone = %from, %error, "the old number could not be told of its change");
                     }
                     return;

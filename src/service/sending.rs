@@ -4,33 +4,63 @@
 use crate::{
     record::{Command, DeliveryState, Draft, Label, Outcome, PhoneNumber, Request, SECOND, SendResult},
     sms::{
-        SendClass, Sms,
-        sender::{SendPermit, SendReport},
+        Channel, SendClass, Sms,
+        country::Country,
+        routes::{Destination, Plan, Way},
+        sender::{NoPermit, SendPermit, SendReport},
         text::{self, CodeFacts},
     },
 };
 
-use super::{Answer, Dialect, Failure, Origin, Service, audit, verification::Verification};
+use super::{Answer, Dialect, Failure, Origin, Service, audit, number, verification::Verification};
+
+/// A message that may be sent: who may be asked, and the right to.
+pub(super) struct Clearance {
+    plan: Plan,
+    permit: SendPermit,
+}
 
 impl Service {
     /// Asks for a send and makes it, to its end: a client that hangs up between commit and send must not leave a code
-    /// that nobody was sent.
+    /// that nobody was sent. `way` is by what to send; `None` leaves it to the challenge.
     pub(super) async fn issue(
         &self,
         dialect: &Dialect,
         origin: &Origin,
         phone: PhoneNumber,
+        way: Option<Way>,
         command: Command,
     ) -> Result<Answer<Verification>, Failure> {
-        let Some(permit) = self.parts.sender.reserve() else {
-            self.meters.refused(dialect.name, "overloaded");
-            return Err(Failure::SendsOverloaded);
-        };
+        let clearance =
+            self.clear(phone, way).inspect_err(|failure| self.not_cleared(dialect, origin, phone, failure))?;
         let request = self.request(origin, command);
         self.to_its_end(dialect, origin, |service, dialect, origin| async move {
-            service.issue_now(&dialect, &origin, phone, request, permit).await
+            service.issue_now(&dialect, &origin, phone, request, clearance).await
         })
         .await
+    }
+
+    /// May a message go to this number now? Nothing is decided before, so a refusal changes nothing.
+    fn clear(&self, phone: PhoneNumber, way: Option<Way>) -> Result<Clearance, Failure> {
+        let sender = &self.parts.sender;
+        let plan = sender.plan(destination(phone), way.unwrap_or(Way::Auto));
+        match sender.reserve(&plan) {
+            Ok(permit) => Ok(Clearance { plan, permit }),
+            Err(NoPermit::Overloaded) => Err(Failure::SendsOverloaded),
+            Err(NoPermit::NoRoute) => Err(Failure::ChannelUnsupported),
+            Err(NoPermit::AllFailing { retry_after }) => Err(Failure::NoRoute { retry_after }),
+        }
+    }
+
+    fn not_cleared(&self, dialect: &Dialect, origin: &Origin, phone: PhoneNumber, failure: &Failure) {
+        let reason = match failure {
+            Failure::SendsOverloaded => "overloaded",
+            Failure::DestinationNotPermitted => "destination",
+            Failure::DestinationClosed { .. } => "destination_closed",
+            _ => "no_route",
+        };
+        self.meters.refused(dialect.name, reason);
+        audit::refused("code_requested", dialect, origin, phone, failure);
     }
 
     async fn issue_now(
@@ -39,7 +69,7 @@ impl Service {
         origin: &Origin,
         phone: PhoneNumber,
         request: Request,
-        permit: SendPermit,
+        clearance: Clearance,
     ) -> Result<Answer<Verification>, Failure> {
         let reply = self.ask(dialect, phone, request).await?;
         let Outcome::Issued(view) = reply.outcome.clone() else {
@@ -53,7 +83,8 @@ impl Service {
         self.meters.issued(dialect.name, draft.door.purpose, draft.channel);
         audit::done("code_requested", dialect, origin, phone);
         let sms = self.message(dialect, phone, &draft, reply.now.0);
-        let report = self.parts.sender.send(permit, &sms).await;
+        let Clearance { plan, permit } = clearance;
+        let report = self.parts.sender.send(permit, sms, &plan).await;
         audit::sent(dialect, origin, phone, &draft, &report);
         self.settle(dialect, answer, &draft, report).await
     }
@@ -126,3 +157,20 @@ fn replay(answer: Answer<Verification>) -> Result<Answer<Verification>, Failure>
         Some(DeliveryState::Accepted | DeliveryState::Failed) | None => Ok(answer),
     }
 }
+
+/// Where a message to this number goes.
+pub(super) fn destination(number: PhoneNumber) -> Destination {
+    let country = number::region_of(number).and_then(|region| Country::named(&region.to_string()));
+    Destination { number, country }
+}
+
+/// By what a record's channel says to send; one that has no name any more goes as a text.
+pub(super) fn way(channel: Label) -> Way {
+    match channel.as_str() {
+        AUTO => Way::Auto,
+        name => Way::Channel(Channel::named(name).unwrap_or(Channel::Sms)),
+    }
+}
+
+/// The channel that leaves the choice to us.
+pub const AUTO: &str = "auto";

@@ -7,7 +7,7 @@ use crate::record::{
 
 pub use crate::record::Code;
 
-use super::{Answer, Dialect, Failure, Origin, Service, SignedInTokens, audit};
+use super::{Answer, Dialect, Failure, Origin, Service, SignedInTokens, audit, sending::way};
 
 /// What a start asks for, read and checked.
 #[derive(Debug, Clone)]
@@ -110,6 +110,7 @@ impl Service {
         origin: &Origin,
         input: StartInput,
     ) -> Result<Answer<Verification>, Failure> {
+        let way = way(input.channel);
         let command = Command::Start(Box::new(Start {
             nonce: self.draw(),
             door: dialect.door(input.purpose),
@@ -122,7 +123,7 @@ impl Service {
             metadata: input.metadata,
             bound_to: input.bound_to,
         }));
-        self.issue(dialect, origin, input.phone, command).await
+        self.issue(dialect, origin, input.phone, Some(way), command).await
     }
 
     /// Sends the same code again.
@@ -134,7 +135,7 @@ impl Service {
         chosen: Option<Code>,
     ) -> Result<Answer<Verification>, Failure> {
         let command = Command::Resend { nonce: of.nonce, sender: self.sender_of(origin), chosen };
-        self.issue(dialect, origin, of.phone, command).await
+        self.issue(dialect, origin, of.phone, None, command).await
     }
 
     /// Checks a code by id.

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use super::{
     reader::Reader,
     server::{BASE_URL, is_base_url},
+    sms::Channel,
 };
 
 /// `[sms.twilio]`.
@@ -68,8 +69,8 @@ pub struct TwilioVerify {
     pub auth_token: Option<SecretString>,
     /// Verify service.
     pub service_sid: Option<String>,
-    /// Names of the channels that the service has.
-    pub channels: Vec<String>,
+    /// Channels that the service has.
+    pub channels: Vec<Channel>,
     /// Verifications remembered until they end.
     pub pending_max: usize,
     /// Time and size of its calls.
@@ -236,9 +237,6 @@ fn is_sid(text: &str) -> bool {
     text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Names of the channels.
-const CHANNELS: [&str; 3] = ["sms", "voice", "whatsapp"];
-
 impl Twilio {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         Self {
@@ -273,14 +271,13 @@ impl TwilioVoice {
 
 impl TwilioVerify {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
-        let channel = |text: &str| CHANNELS.contains(&text).then(|| text.to_owned());
         Self {
             base_url: r.checked("sms.twilio_verify.base_url", BASE_URL, is_base_url).unwrap_or_default(),
             account_sid: r.checked("sms.twilio_verify.account_sid", SID, is_sid),
             api_key_sid: r.checked("sms.twilio_verify.api_key_sid", SID, is_sid),
             auth_token: r.secret("sms.twilio_verify.auth_token"),
             service_sid: r.checked("sms.twilio_verify.service_sid", SID, is_sid),
-            channels: r.list("sms.twilio_verify.channels", "sms, voice or whatsapp", channel),
+            channels: r.list("sms.twilio_verify.channels", "sms, voice or whatsapp", Channel::named),
             pending_max: r.number("sms.twilio_verify.pending_max", 1..=1_000_000),
             limits: http_limits!(r, "twilio_verify"),
         }

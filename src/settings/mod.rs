@@ -30,7 +30,7 @@ pub use self::{
     policy::{Api, Codes, Dev, Limits, Password, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
-    sms::{GatewayKind, Simulated, Sms},
+    sms::{Channel, GatewayKind, Route, Simulated, Sms},
     storage::{Durability, Phone, Store, Validation},
 };
 use self::{layers::Layers, reader::Reader};

@@ -36,11 +36,7 @@ fn doors(s: &Settings) -> Vec<Rule> {
             "server.connections_per_ip_max",
             "must not be above server.connections_max",
         ),
-        (
-            !(s.dev.show_codes && s.sms.gateway.is_real()),
-            "dev.show_codes",
-            "must be false beside a gateway that really sends",
-        ),
+        (!(s.dev.show_codes && s.sms.is_real()), "dev.show_codes", "must be false beside a gateway that really sends"),
         (
             s.token.session_ttl >= s.token.access_ttl,
             "token.session_ttl_s",
@@ -84,18 +80,28 @@ fn sending(s: &Settings) -> Vec<Rule> {
             "must be longer than two tries (sms.attempt_timeout_ms) and the longest wait between them",
         ),
         (
-            limits(s).is_none_or(|limits| s.sms.attempt_timeout >= limits.timeout),
+            s.sms
+                .gateways()
+                .into_iter()
+                .filter_map(|kind| limits(s, kind))
+                .all(|limits| s.sms.attempt_timeout >= limits.timeout),
             "sms.attempt_timeout_ms",
             "must not be shorter than timeout_ms of the gateway, which knows what a time-out means",
+        ),
+        (s.sms.silence_min <= s.sms.silence_max, "sms.silence_max_ms", "must not be below sms.silence_min_ms"),
+        (
+            s.sms.breaker_open <= s.sms.breaker_open_max,
+            "sms.breaker_open_max_ms",
+            "must not be below sms.breaker_open_ms",
         ),
         (listed(s.sms.webotp_host.as_ref(), &s.sms.webotp_hosts), "sms.webotp_host", "must be in sms.webotp_hosts"),
         (listed(s.sms.app_hash.as_ref(), &s.sms.app_hashes), "sms.app_hash", "must be in sms.app_hashes"),
     ]
 }
 
-/// The limits of the gateway that is used, if it has any.
-fn limits(s: &Settings) -> Option<HttpLimits> {
-    match s.sms.gateway {
+/// The limits of a gateway, if it has any.
+fn limits(s: &Settings, kind: GatewayKind) -> Option<HttpLimits> {
+    match kind {
         GatewayKind::Console | GatewayKind::Simulated => None,
         GatewayKind::Twilio => Some(s.sms.twilio.limits),
         GatewayKind::Kavenegar => Some(s.sms.kavenegar.limits),
@@ -104,20 +110,27 @@ fn limits(s: &Settings) -> Option<HttpLimits> {
         GatewayKind::Webhook => Some(s.sms.webhook.limits),
         GatewayKind::Sns => Some(s.sms.sns.limits),
         GatewayKind::Telegram => Some(s.sms.telegram.limits),
+        GatewayKind::TwilioVoice => Some(s.sms.twilio_voice.limits),
+        GatewayKind::TwilioVerify => Some(s.sms.twilio_verify.limits),
+        GatewayKind::VonageMessages => Some(s.sms.vonage_messages.limits),
     }
 }
 
-/// What the gateway that is used cannot do without.
+/// What the gateways that are used cannot do without.
 fn needed(s: &Settings) -> Vec<Rule> {
-    const TWILIO: &str = "must be set for sms.gateway = \"twilio\"";
-    const KAVENEGAR: &str = "must be set for sms.gateway = \"kavenegar\"";
-    const MSHASTRA: &str = "must be set for sms.gateway = \"mshastra\"";
-    const VONAGE: &str = "must be set for sms.gateway = \"vonage\"";
-    const WEBHOOK: &str = "must be set for sms.gateway = \"webhook\"";
-    const SNS: &str = "must be set for sms.gateway = \"sns\"";
-    const TELEGRAM: &str = "must be set for sms.gateway = \"telegram\"";
+    s.sms.gateways().into_iter().flat_map(|kind| needed_by(s, kind)).collect()
+}
+
+fn needed_by(s: &Settings, kind: GatewayKind) -> Vec<Rule> {
+    const TWILIO: &str = "must be set where sms.gateway or a route names \"twilio\"";
+    const KAVENEGAR: &str = "must be set where sms.gateway or a route names \"kavenegar\"";
+    const MSHASTRA: &str = "must be set where sms.gateway or a route names \"mshastra\"";
+    const VONAGE: &str = "must be set where sms.gateway or a route names \"vonage\"";
+    const WEBHOOK: &str = "must be set where sms.gateway or a route names \"webhook\"";
+    const SNS: &str = "must be set where sms.gateway or a route names \"sns\"";
+    const TELEGRAM: &str = "must be set where sms.gateway or a route names \"telegram\"";
     let (twilio, kavenegar, mshastra, vonage) = (&s.sms.twilio, &s.sms.kavenegar, &s.sms.mshastra, &s.sms.vonage);
-    match s.sms.gateway {
+    match kind {
         GatewayKind::Console | GatewayKind::Simulated => Vec::new(),
         GatewayKind::Twilio => vec![
             (!twilio.base_url.is_empty(), "sms.twilio.base_url", TWILIO),
@@ -152,11 +165,46 @@ fn needed(s: &Settings) -> Vec<Rule> {
             (s.sms.sns.access_key_id.is_some(), "sms.sns.access_key_id", SNS),
             (s.sms.sns.secret_access_key.is_some(), "sms.sns.secret_access_key", SNS),
         ],
+        GatewayKind::TwilioVoice => needed_by_voice(s),
+        GatewayKind::TwilioVerify => needed_by_verify(s),
+        GatewayKind::VonageMessages => needed_by_messages(s),
         GatewayKind::Telegram => vec![
             (!s.sms.telegram.base_url.is_empty(), "sms.telegram.base_url", TELEGRAM),
             (s.sms.telegram.access_token.is_some(), "sms.telegram.access_token", TELEGRAM),
         ],
     }
+}
+
+fn needed_by_voice(s: &Settings) -> Vec<Rule> {
+    const TEXT: &str = "must be set where sms.gateway or a route names \"twilio_voice\"";
+    let voice = &s.sms.twilio_voice;
+    vec![
+        (!voice.base_url.is_empty(), "sms.twilio_voice.base_url", TEXT),
+        (voice.account_sid.is_some(), "sms.twilio_voice.account_sid", TEXT),
+        (voice.auth_token.is_some(), "sms.twilio_voice.auth_token", TEXT),
+        (voice.from.is_some(), "sms.twilio_voice.from", TEXT),
+    ]
+}
+
+fn needed_by_verify(s: &Settings) -> Vec<Rule> {
+    const TEXT: &str = "must be set where sms.gateway or a route names \"twilio_verify\"";
+    let verify = &s.sms.twilio_verify;
+    vec![
+        (!verify.base_url.is_empty(), "sms.twilio_verify.base_url", TEXT),
+        (verify.account_sid.is_some(), "sms.twilio_verify.account_sid", TEXT),
+        (verify.auth_token.is_some(), "sms.twilio_verify.auth_token", TEXT),
+        (verify.service_sid.is_some(), "sms.twilio_verify.service_sid", TEXT),
+    ]
+}
+
+/// The login is one pair or the other, which the gateway judges as a whole.
+fn needed_by_messages(s: &Settings) -> Vec<Rule> {
+    const TEXT: &str = "must be set where sms.gateway or a route names \"vonage_messages\"";
+    let messages = &s.sms.vonage_messages;
+    vec![
+        (!messages.base_url.is_empty(), "sms.vonage_messages.base_url", TEXT),
+        (messages.from.is_some(), "sms.vonage_messages.from", TEXT),
+    ]
 }
 
 /// Two tries, and between them the drawn pause (at most one and a half of it) or what the provider asked for.
@@ -174,7 +222,7 @@ pub(super) fn warnings(s: &Settings) -> Vec<String> {
         (s.codes.digits < 6, "codes.digits: fewer than six digits are easy to guess"),
         (s.dev.show_codes, "dev.show_codes: answers show codes; anyone can sign in as anyone"),
         (
-            s.sms.gateway == GatewayKind::Console && !s.server.listen.ip().is_loopback(),
+            s.sms.gateways().contains(&GatewayKind::Console) && !s.server.listen.ip().is_loopback(),
             "sms.gateway: codes are printed to the console while other machines can connect",
         ),
         (

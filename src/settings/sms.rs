@@ -1,7 +1,10 @@
 //! `[sms]`: who sends, how patiently, and the texts. The providers' own tables are `gateways`'s.
 
+mod route;
+
 use std::{collections::BTreeMap, time::Duration};
 
+pub use self::route::{Channel, Route};
 use super::{
     gateways::{
         Kavenegar, Mshastra, Sns, Telegram, Twilio, TwilioVerify, TwilioVoice, Vonage, VonageMessages, Webhook,
@@ -11,7 +14,7 @@ use super::{
 };
 
 /// Who sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum GatewayKind {
     /// Prints to standard output.
     Console,
@@ -56,6 +59,12 @@ impl GatewayKind {
         ("vonage_messages", Self::VonageMessages),
     ];
 
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.into_iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+
     /// The gateway of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -86,6 +95,28 @@ impl GatewayKind {
 pub struct Sms {
     /// Who sends.
     pub gateway: GatewayKind,
+    /// Who sends to whom, in the order in which they are tried.
+    pub routes: Vec<Route>,
+    /// Whether gateways of a route are ordered by how they fare.
+    pub adaptive: bool,
+    /// Channels of messages that leave the choice to us.
+    pub auto_channels: Vec<Channel>,
+    /// How long such a message may be silent, while nothing is known of its route; then between the other two.
+    pub silence: Duration,
+    /// At least.
+    pub silence_min: Duration,
+    /// At most.
+    pub silence_max: Duration,
+    /// Messages of channel `auto` that are waited for at once.
+    pub auto_waiting_max: usize,
+    /// After this time what a gateway did counts half.
+    pub statistics_half_life: Duration,
+    /// Failures in a row after which a gateway is left alone.
+    pub breaker_failures: u32,
+    /// For how long at first.
+    pub breaker_open: Duration,
+    /// For how long at most.
+    pub breaker_open_max: Duration,
     /// Name in the messages.
     pub app_name: String,
     /// Language when the client's is not there.
@@ -150,9 +181,38 @@ pub struct Simulated {
 }
 
 impl Sms {
+    /// Every gateway that may be asked, each once: the one for whatever no route matches, then those of the routes.
+    #[must_use]
+    pub fn gateways(&self) -> Vec<GatewayKind> {
+        let mut used = vec![self.gateway];
+        for kind in self.routes.iter().flat_map(|route| &route.gateways) {
+            if !used.contains(kind) {
+                used.push(*kind);
+            }
+        }
+        used
+    }
+
+    /// True if messages may leave this machine.
+    #[must_use]
+    pub fn is_real(&self) -> bool {
+        self.gateways().into_iter().any(GatewayKind::is_real)
+    }
+
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         Self {
             gateway: r.choice("sms.gateway", GatewayKind::NAMES[0], &GatewayKind::NAMES[1..]),
+            routes: route::read(r),
+            adaptive: r.choice("sms.order", ("configured", false), &[("adaptive", true)]),
+            auto_channels: r.list("sms.auto_channels", "sms, voice or whatsapp", Channel::named),
+            silence: r.millis("sms.silence_ms", 1_000..=600_000),
+            silence_min: r.millis("sms.silence_min_ms", 1_000..=600_000),
+            silence_max: r.millis("sms.silence_max_ms", 1_000..=600_000),
+            auto_waiting_max: r.number("sms.auto_waiting_max", 0..=1_000_000),
+            statistics_half_life: r.seconds("sms.statistics_half_life_s", 60..=604_800),
+            breaker_failures: r.number("sms.breaker_failures", 1..=1_000),
+            breaker_open: r.millis("sms.breaker_open_ms", 100..=600_000),
+            breaker_open_max: r.millis("sms.breaker_open_max_ms", 100..=3_600_000),
             app_name: r.text("sms.app_name"),
             default_locale: r.text("sms.default_locale"),
             parts_max: r.number("sms.parts_max", 1..=10),

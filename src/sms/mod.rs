@@ -3,22 +3,28 @@
 //! Owns: everything a provider's wire knows. Never touches a record: what a send came to is told to the
 //! number's actor as a command by `service`.
 
+pub mod breaker;
 pub mod channel;
 pub mod console;
+pub mod country;
 pub mod kavenegar;
+mod line;
 pub mod mshastra;
 pub mod outbound;
 pub mod receipt;
+pub mod routes;
 pub mod segments;
 pub mod sender;
 pub mod simulated;
 pub mod sns;
+pub mod statistics;
 pub mod telegram;
 pub mod text;
 pub mod twilio;
 pub mod twilio_verify;
 pub mod twilio_voice;
 pub mod vonage;
+pub mod vonage_messages;
 pub mod webhook;
 
 use std::{fmt, time::Duration};
@@ -160,6 +166,11 @@ impl SendClass {
     /// hammer with.
     pub const fn number_at_fault(self) -> bool {
         matches!(self, Self::InvalidNumber | Self::Landline | Self::Unroutable | Self::OptedOut)
+    }
+
+    /// True if another provider may be able to send what this one certainly did not.
+    pub const fn others_may(self) -> bool {
+        !matches!(self, Self::InvalidNumber | Self::Landline | Self::OptedOut | Self::FraudBlocked)
     }
 
     /// True if certainly nothing was sent.

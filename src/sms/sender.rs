@@ -1,27 +1,36 @@
-//! The sending policy over one gateway: how many at once, how long, and whether to try again.
+//! The sending policy over the gateways: how many messages at once, who is asked, in which order, and when to stop.
 //!
-//! Owns the in-flight limit, the safety-net time limit, the one retry and the metrics of a route. Never
-//! decides whether a person may get an SMS, and never weakens a limit: a retry belongs to the send that was
-//! counted (security 45). Never repeats a send that may have happened (security 44).
+//! Owns the in-flight limit, failover and the one retry. Never decides whether a person may get a message, and never
+//! weakens a limit: whoever is asked, it is the send that was counted (security 45). After a provider that may have
+//! sent, at most one more is asked (security 44).
 //!
 //! ```text
-//! reserve() ── none left ──> None: certainly nothing was sent; refuse before deciding anything
+//! reserve(plan) ── no slot, or all breakers open ──> certainly nothing was sent; refuse before deciding anything
 //!     │
-//!  SendPermit ──> send() ── accepted ───────────────────────────> SendReport
-//!                   │ ── refused, retryable, wait is short ──> wait, one more try ──> SendReport
-//!                   └── refused otherwise, or unknown ────────> SendReport
+//!  SendPermit ──> send(plan) ── the first gateway whose breaker lets it
+//!                   ├── accepted, or the number is at fault ───────────> SendReport
+//!                   ├── certainly not sent, another may ───────────────> the next gateway, at once
+//!                   ├── certainly not sent, nobody else ── short wait ─> the same once more
+//!                   └── may have been sent ── once ────────────────────> the next gateway, with the same code
 //! ```
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{Gauge, gauge};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{self, Instant},
 };
 
-use super::{Accepted, Gateway, SendClass, SendError, SettingError, Sms};
-use crate::entropy::Entropy;
+use super::{
+    Accepted, Channel, Gateway, SendClass, SendError, SettingError, Sms,
+    breaker::{BreakerSettings, Change},
+    country::Country,
+    line::Line,
+    routes::{Destination, Leg, Order, Plan, Routes, Way},
+    statistics::{Statistics, StatisticsSettings},
+};
+use crate::{entropy::Entropy, metrics as names};
 
 /// Limits of sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,17 +48,31 @@ pub struct SenderSettings {
     /// Longest `Retry-After` that is waited out, in milliseconds, up to 60,000. Default 2,000: a person waits
     /// at the other end. If the provider asks for more, there is no second try.
     pub retry_after_max_ms: u64,
+    /// In which order the gateways of a row are asked.
+    pub order: Order,
+    /// When a gateway is left alone.
+    pub breaker: BreakerSettings,
+    /// How long figures last.
+    pub statistics: StatisticsSettings,
 }
 
 impl Default for SenderSettings {
     fn default() -> Self {
-        Self { inflight_max: 512, attempt_timeout_ms: 10_000, retry_backoff_ms: 250, retry_after_max_ms: 2_000 }
+        Self {
+            inflight_max: 512,
+            attempt_timeout_ms: 10_000,
+            retry_backoff_ms: 250,
+            retry_after_max_ms: 2_000,
+            order: Order::default(),
+            breaker: BreakerSettings::default(),
+            statistics: StatisticsSettings::default(),
+        }
     }
 }
 
 impl SenderSettings {
-    /// Longest time [`Sender::send`] can take: two tries and the wait between them. A deadline after which
-    /// a send without a result is taken for lost must be longer.
+    /// Longest time [`Sender::send`] can take, whoever is asked: two tries and the longest wait between them; further
+    /// gateways get what is left of it. A deadline after which a send without a result is taken for lost must be longer.
     pub fn longest_send(&self) -> Duration {
         let longest_wait = (self.retry_backoff_ms.saturating_mul(3) / 2).max(self.retry_after_max_ms);
         Duration::from_millis(self.attempt_timeout_ms.saturating_mul(2).saturating_add(longest_wait))
@@ -72,12 +95,16 @@ impl SenderSettings {
 /// What a send came to.
 #[derive(Debug, Clone)]
 pub struct SendReport {
-    /// The gateway's name.
+    /// The gateway that gave `result`.
     pub route: &'static str,
-    /// The provider's answer to the last try.
+    /// The channel it was asked for.
+    pub channel: Channel,
+    /// Its answer.
     pub result: Result<Accepted, SendError>,
-    /// Tries made, 1 or 2.
+    /// Tries made, at all gateways together.
     pub tries: u8,
+    /// How many of them may be billed: taken, or without an answer. At most 2.
+    pub billed: u8,
 }
 
 /// The right to send one message. Dropping it unused gives it back.
@@ -99,87 +126,179 @@ impl fmt::Debug for SendPermit {
     }
 }
 
-/// Sends through one gateway within the limits.
-#[derive(Debug)]
+/// Why a message cannot be sent now. Nothing was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPermit {
+    /// As many sends as allowed are under way.
+    Overloaded,
+    /// No gateway is configured for it.
+    NoRoute,
+    /// Everyone who could is failing.
+    AllFailing {
+        /// When the first of them is asked again.
+        retry_after: Duration,
+    },
+}
+
+/// Who is told when a gateway is left alone or used again.
+pub type OnChange = Box<dyn Fn(&'static str, Change) + Send + Sync>;
+
+/// Sends through the gateways within the limits.
 pub struct Sender {
-    gateway: Arc<dyn Gateway>,
+    routes: Routes,
+    lines: Vec<Line>,
     settings: SenderSettings,
     entropy: Arc<dyn Entropy>,
     slots: Arc<Semaphore>,
-    meters: Meters,
+    inflight: Gauge,
+    statistics: Statistics,
+    on_change: Option<OnChange>,
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("lines", &self.lines).finish_non_exhaustive()
+    }
 }
 
 impl Sender {
-    /// A sender over `gateway`; the jitter of retries is drawn from `entropy`. Make it after the metrics
+    /// A sender over `routes`; the jitter of retries is drawn from `entropy`. Make it after the metrics
     /// recorder was installed: it keeps the handles.
-    pub fn new(
-        gateway: Arc<dyn Gateway>,
-        settings: SenderSettings,
-        entropy: Arc<dyn Entropy>,
-    ) -> Result<Self, SettingError> {
+    pub fn new(routes: Routes, settings: SenderSettings, entropy: Arc<dyn Entropy>) -> Result<Self, SettingError> {
         settings.check()?;
-        let meters = Meters::new(gateway.name());
-        Ok(Self { gateway, settings, entropy, slots: Arc::new(Semaphore::new(settings.inflight_max)), meters })
+        let lines = routes.gateways().iter().map(|gateway| Line::new(Arc::clone(gateway), settings.breaker)).collect();
+        Ok(Self {
+            routes,
+            lines,
+            settings,
+            entropy,
+            slots: Arc::new(Semaphore::new(settings.inflight_max)),
+            inflight: gauge!(names::SMS_INFLIGHT),
+            statistics: Statistics::new(settings.statistics),
+            on_change: None,
+        })
     }
 
-    /// The gateway's name: the route in metrics and answers.
-    pub fn route(&self) -> &'static str {
-        self.gateway.name()
+    /// The same, telling `on_change` of every breaker that opens or closes.
+    #[must_use]
+    pub fn telling(self, on_change: OnChange) -> Self {
+        Self { on_change: Some(on_change), ..self }
     }
 
-    /// True if messages leave this machine.
+    /// True if messages may leave this machine.
     pub fn is_real(&self) -> bool {
-        self.gateway.is_real()
+        self.lines.iter().any(|line| line.gateway.is_real())
     }
 
-    /// Takes a slot, or answers `None` at once if all are in use (counted as `overloaded`). To be called
-    /// before the commit, so that a refusal for load changes nothing.
-    pub fn reserve(&self) -> Option<SendPermit> {
+    /// The gateway of that name, if it is in use.
+    pub fn gateway(&self, name: &str) -> Option<&Arc<dyn Gateway>> {
+        self.lines.iter().map(|line| &line.gateway).find(|gateway| gateway.name() == name)
+    }
+
+    /// Who may be asked for a message, in the order in force.
+    pub fn plan(&self, destination: Destination, way: Way) -> Plan {
+        let mut plan = self.routes.plan(destination, way);
+        if self.settings.order == Order::Adaptive {
+            let now = Instant::now();
+            // Channels stay in their order; within one, sorting is stable, so equals stay as they are written.
+            let score = |leg: &Leg| {
+                let name = self.lines.get(leg.line).map_or("", Line::name);
+                let conversion = self.statistics.conversion(name, destination.country, now);
+                // In steps of 2 %: less is noise.
+                (conversion * 50.0).round()
+            };
+            for of_one_channel in plan.legs.chunk_by_mut(|a, b| a.channel == b.channel) {
+                of_one_channel.sort_by(|a, b| score(b).total_cmp(&score(a)));
+            }
+        }
+        plan
+    }
+
+    /// Takes a slot, or says at once why not. To be called before the commit, so that a refusal changes nothing.
+    pub fn reserve(&self, plan: &Plan) -> Result<SendPermit, NoPermit> {
+        let mut waits = plan.legs.iter().filter_map(|leg| self.lines.get(leg.line)).map(Line::wait);
+        let first = waits.next().ok_or(NoPermit::NoRoute)?;
+        let retry_after = waits.fold(first, Duration::min);
+        if !retry_after.is_zero() {
+            return Err(NoPermit::AllFailing { retry_after });
+        }
         match Arc::clone(&self.slots).try_acquire_owned() {
             Ok(permit) => {
-                self.meters.inflight.increment(1.0);
-                Some(SendPermit { _permit: permit, inflight: self.meters.inflight.clone() })
+                self.inflight.increment(1.0);
+                Ok(SendPermit { _permit: permit, inflight: self.inflight.clone() })
             }
             Err(_) => {
-                self.meters.overloaded.increment(1);
-                None
+                if let Some(line) = plan.legs.first().and_then(|leg| self.lines.get(leg.line)) {
+                    line.count_overload();
+                }
+                Err(NoPermit::Overloaded)
             }
         }
     }
 
-    /// Sends `sms`, with at most one retry, in at most [`SenderSettings::longest_send`]. `permit` must come
-    /// from this sender's [`reserve`](Self::reserve) and is given back at the end.
+    /// Sends `sms` by the first gateway of the plan that takes it, in at most [`SenderSettings::longest_send`].
+    /// `permit` must come from this sender's [`reserve`](Self::reserve) and is given back at the end.
     ///
     /// Dropping the future midway leaves an unknown outcome that nobody reports: run it in a task of its own
     /// where a client's hang-up would drop it.
-    pub async fn send(&self, permit: SendPermit, sms: &Sms) -> SendReport {
-        let begin = Instant::now();
-        let mut result = self.attempt(sms).await;
-        let mut tries = 1;
-        if let Some(wait) = result.as_ref().err().and_then(|error| self.wait_before_retry(error)) {
-            time::sleep(wait).await;
-            self.meters.retries.increment(1);
-            result = self.attempt(sms).await;
-            tries = 2;
+    pub async fn send(&self, permit: SendPermit, sms: Sms, plan: &Plan) -> SendReport {
+        let mut course = Course::new(sms, Instant::now() + self.settings.longest_send());
+        let legs = self.lines_of(plan);
+        for (at, (channel, line)) in legs.iter().copied().enumerate() {
+            if !course.may_ask(line) {
+                continue;
+            }
+            course.sms.channel = channel;
+            let is_last = at + 1 == legs.len();
+            let result = self.ask(line, &mut course, is_last).await;
+            if result.is_ok() {
+                self.statistics.sent(line.name(), plan.destination.country, Instant::now());
+            }
+            if course.ends_with((line.name(), channel), result) {
+                break;
+            }
         }
-        self.meters.seconds.record(begin.elapsed());
-        self.meters.count(&result);
         drop(permit);
-        SendReport { route: self.route(), result, tries }
+        course.report(plan.first_channel().unwrap_or(Channel::Sms))
     }
 
-    async fn attempt(&self, sms: &Sms) -> Result<Accepted, SendError> {
-        let limit = Duration::from_millis(self.settings.attempt_timeout_ms);
-        match time::timeout(limit, self.gateway.send(sms)).await {
-            Ok(result) => result,
-            // Nobody knows how far the gateway had come.
-            Err(_) => Err(SendError::new(SendClass::UnknownOutcome, format!("{} timeout", self.route()))),
+    fn lines_of(&self, plan: &Plan) -> Vec<(Channel, &Line)> {
+        let mut lines = Vec::with_capacity(plan.legs.len());
+        for leg in &plan.legs {
+            lines.extend(self.lines.get(leg.line).map(|line| (leg.channel, line)));
         }
+        lines
     }
 
-    /// How long to wait before the second try; `None` if there must be none.
-    fn wait_before_retry(&self, error: &SendError) -> Option<Duration> {
-        if !error.class.retryable() {
+    /// Asks one gateway, a second time if that is safe and nobody else is left.
+    async fn ask(&self, line: &Line, course: &mut Course, is_last: bool) -> Result<Accepted, SendError> {
+        let begin = Instant::now();
+        let mut result = self.attempt(line, course).await;
+        if let Some(wait) = result.as_ref().err().and_then(|error| self.wait_before_retry(error, is_last)) {
+            time::sleep(wait).await;
+            if line.admit() {
+                line.count_retry();
+                result = self.attempt(line, course).await;
+            }
+        }
+        line.count(&result, begin.elapsed());
+        result
+    }
+
+    async fn attempt(&self, line: &Line, course: &mut Course) -> Result<Accepted, SendError> {
+        course.tries = course.tries.saturating_add(1);
+        let limit = Duration::from_millis(self.settings.attempt_timeout_ms).min(course.left());
+        let (result, change) = line.attempt(&course.sms, limit).await;
+        if let (Some(change), Some(on_change)) = (change, &self.on_change) {
+            on_change(line.name(), change);
+        }
+        result
+    }
+
+    /// How long to wait before the same gateway is asked again; `None` if it must not be, or if another is at hand: a
+    /// provider that is down is left at once, one that throttles is first given the moment it asks for.
+    fn wait_before_retry(&self, error: &SendError, is_last: bool) -> Option<Duration> {
+        if !error.class.retryable() || (error.class == SendClass::ProviderDown && !is_last) {
             return None;
         }
         let backoff = self.settings.retry_backoff_ms;
@@ -190,266 +309,94 @@ impl Sender {
             None => Some(jittered),
         }
     }
-}
 
-/// The route's metrics, their handles looked up once.
-struct Meters {
-    accepted: Counter,
-    overloaded: Counter,
-    failed: Vec<(SendClass, Counter)>,
-    retries: Counter,
-    seconds: Histogram,
-    inflight: Gauge,
-}
-
-impl Meters {
-    fn new(route: &'static str) -> Self {
-        let sends = |outcome| counter!("otpd_sms_sends_total", "route" => route, "outcome" => outcome);
-        Self {
-            accepted: sends("accepted"),
-            overloaded: sends("overloaded"),
-            failed: SendClass::ALL.map(|class| (class, sends(class.label()))).into(),
-            retries: counter!("otpd_sms_retries_total", "route" => route),
-            seconds: histogram!("otpd_sms_send_seconds", "route" => route),
-            inflight: gauge!("otpd_sms_inflight"),
+    /// The code of a message by this gateway was given, so long after it was sent.
+    pub fn verified(&self, route: &str, country: Option<Country>, after: Duration) {
+        if let Some(line) = self.line(route) {
+            self.statistics.verified(line.name(), country, after, Instant::now());
         }
     }
 
-    fn count(&self, result: &Result<Accepted, SendError>) {
-        match result {
-            Ok(_) => self.accepted.increment(1),
+    /// A receipt said that a message by this gateway has arrived, so long after it was sent.
+    pub fn delivered(&self, route: &str, country: Option<Country>, after: Duration) {
+        if let Some(line) = self.line(route) {
+            self.statistics.delivered(line.name(), country, after, Instant::now());
+        }
+    }
+
+    /// How long a message by this gateway may be silent before another way should be tried.
+    pub fn silence(&self, route: &str, country: Option<Country>) -> Duration {
+        self.line(route).map_or_else(
+            || Duration::from_millis(self.settings.statistics.silence_ms),
+            |line| self.statistics.silence(line.name(), country, Instant::now()),
+        )
+    }
+
+    fn line(&self, route: &str) -> Option<&Line> {
+        self.lines.iter().find(|line| line.name() == route)
+    }
+}
+
+/// A message on its way through a plan.
+struct Course {
+    sms: Sms,
+    deadline: Instant,
+    tries: u8,
+    /// Tries that may have sent it; the first of them is kept.
+    uncertain: u8,
+    unknown: Option<(&'static str, Channel, SendError)>,
+    /// What the last gateway said that was asked.
+    last: Option<(&'static str, Channel, Result<Accepted, SendError>)>,
+}
+
+/// Less time than this is none: a gateway that is asked for so short can only leave another unknown outcome.
+const ASK_MIN: Duration = Duration::from_millis(500);
+
+impl Course {
+    fn new(sms: Sms, deadline: Instant) -> Self {
+        Self { sms, deadline, tries: 0, uncertain: 0, unknown: None, last: None }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Is there time, and does its breaker let it?
+    fn may_ask(&self, line: &Line) -> bool {
+        (self.tries == 0 || self.left() >= ASK_MIN) && line.admit()
+    }
+
+    /// Takes in an answer; true if nobody else is to be asked.
+    fn ends_with(&mut self, (route, channel): (&'static str, Channel), result: Result<Accepted, SendError>) -> bool {
+        let ends = match &result {
+            Ok(_) => true,
+            Err(error) if error.class.certain() => !error.class.others_may(),
             Err(error) => {
-                for (_, counter) in self.failed.iter().filter(|(class, _)| *class == error.class) {
-                    counter.increment(1);
-                }
+                self.uncertain = self.uncertain.saturating_add(1);
+                self.unknown.get_or_insert_with(|| (route, channel, error.clone()));
+                self.uncertain >= UNCERTAIN_MAX
             }
-        }
+        };
+        self.last = Some((route, channel, result));
+        ends
+    }
+
+    /// What the whole came to: a message that somebody may have sent is not one that certainly failed.
+    fn report(self, channel: Channel) -> SendReport {
+        let accepted = self.last.as_ref().is_some_and(|(_, _, result)| result.is_ok());
+        let (route, channel, result) = match (self.last, self.unknown) {
+            (Some(last), _) if accepted => last,
+            (_, Some((route, channel, error))) => (route, channel, Err(error)),
+            (Some(last), None) => last,
+            // All breakers opened since the permit was given.
+            (None, None) => ("other", channel, Err(SendError::new(SendClass::ProviderDown, "no gateway is left"))),
+        };
+        SendReport { route, channel, result, tries: self.tries, billed: self.uncertain + u8::from(accepted) }
     }
 }
 
-impl fmt::Debug for Meters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Meters")
-    }
-}
+/// Most tries of one message that may have sent it (security 44).
+pub const UNCERTAIN_MAX: u8 = 2;
 
 #[cfg(test)]
-mod tests {
-    use std::{collections::VecDeque, sync::Mutex};
-
-    use async_trait::async_trait;
-    use metrics_exporter_prometheus::PrometheusBuilder;
-
-    use super::*;
-    use crate::record::PhoneNumber;
-
-    /// One scripted answer; `None` never answers.
-    type Step = Option<Result<Accepted, SendError>>;
-
-    /// Gives the scripted answers in order and notes when it was asked.
-    #[derive(Debug, Default)]
-    struct Scripted {
-        steps: Mutex<VecDeque<Step>>,
-        asked: Mutex<Vec<Instant>>,
-    }
-
-    #[async_trait]
-    impl Gateway for Scripted {
-        fn name(&self) -> &'static str {
-            "scripted"
-        }
-
-        fn is_real(&self) -> bool {
-            false
-        }
-
-        async fn send(&self, _: &Sms) -> Result<Accepted, SendError> {
-            self.asked.lock().unwrap().push(Instant::now());
-            let step = self.steps.lock().unwrap().pop_front().expect("a step is left");
-            match step {
-                Some(result) => result,
-                None => std::future::pending().await,
-            }
-        }
-    }
-
-    /// Draws the same number always.
-    #[derive(Debug)]
-    struct Fixed(u64);
-
-    impl Entropy for Fixed {
-        fn fill(&self, buffer: &mut [u8]) {
-            buffer.copy_from_slice(&self.0.to_le_bytes());
-        }
-    }
-
-    fn sms() -> Sms {
-        Sms::notice(1, PhoneNumber::from_e164("+989123456789").unwrap(), "482913")
-    }
-
-    fn failure(class: SendClass, retry_after_ms: Option<u64>) -> Step {
-        Some(Err(SendError { class, detail: "x".to_owned(), retry_after: retry_after_ms.map(Duration::from_millis) }))
-    }
-
-    fn sender(steps: Vec<Step>, draw: u64, inflight_max: usize) -> (Sender, Arc<Scripted>) {
-        let gateway = Arc::new(Scripted { steps: Mutex::new(steps.into()), ..Scripted::default() });
-        let settings = SenderSettings { inflight_max, ..SenderSettings::default() };
-        (Sender::new(gateway.clone(), settings, Arc::new(Fixed(draw))).unwrap(), gateway)
-    }
-
-    /// The gap between the two tries in milliseconds, and the outcome; steps left over are tries not made.
-    async fn run(steps: Vec<Step>, draw: u64) -> (SendReport, Option<u64>) {
-        let (sender, gateway) = sender(steps, draw, 1);
-        let report = sender.send(sender.reserve().unwrap(), &sms()).await;
-        let asked = gateway.asked.lock().unwrap();
-        assert_eq!(asked.len(), usize::from(report.tries));
-        let gap = asked.get(1).map(|second| u64::try_from((*second - asked[0]).as_millis()).unwrap());
-        (report, gap)
-    }
-
-    /// security 44: each class, its retry, and never more than two tries.
-    #[tokio::test(start_paused = true)]
-    async fn each_class_is_tried_again_only_where_that_is_safe() {
-        for class in SendClass::ALL {
-            let (report, _) = run(vec![failure(class, None), Some(Ok(Accepted::default()))], 0).await;
-            let retried = matches!(class, SendClass::Throttled | SendClass::ProviderDown);
-            assert_eq!(
-                (report.result.is_ok(), report.tries),
-                if retried { (true, 2) } else { (false, 1) },
-                "{class:?}"
-            );
-
-            let twice = vec![failure(class, None), failure(class, None), Some(Ok(Accepted::default()))];
-            let (report, _) = run(twice, 0).await;
-            assert_eq!(report.result.unwrap_err().class, class);
-            assert_eq!(report.tries, if retried { 2 } else { 1 });
-        }
-    }
-
-    /// The wait before the second try: jitter from half to one and a half, `Retry-After` up to its limit.
-    #[tokio::test(start_paused = true)]
-    async fn the_wait_before_the_second_try() {
-        use SendClass::{ProviderDown, Throttled};
-        // (class, retry-after in ms, draw, wait in ms)
-        let table = [
-            (ProviderDown, None, 0, Some(125)),
-            (ProviderDown, None, 250, Some(375)),
-            (ProviderDown, None, 251, Some(125)),
-            (Throttled, None, 100, Some(225)),
-            (Throttled, Some(1_000), 0, Some(1_000)),
-            (Throttled, Some(0), 0, Some(125)),
-            (Throttled, Some(2_000), 0, Some(2_000)),
-            (Throttled, Some(2_001), 0, None),
-            (ProviderDown, Some(30_000), 0, None),
-        ];
-        for (class, retry_after, draw, wait) in table {
-            let (report, gap) = run(vec![failure(class, retry_after), Some(Ok(Accepted::default()))], draw).await;
-            assert_eq!(gap, wait, "{class:?} {retry_after:?} {draw}");
-            assert_eq!(report.result.is_ok(), wait.is_some());
-        }
-    }
-
-    /// security 44: a gateway that never answers is an unknown outcome after the limit, and not repeated.
-    #[tokio::test(start_paused = true)]
-    async fn silence_is_an_unknown_outcome() {
-        let begin = Instant::now();
-        let (report, _) = run(vec![None, Some(Ok(Accepted::default()))], 0).await;
-        assert_eq!(begin.elapsed(), Duration::from_secs(10));
-        let error = report.result.unwrap_err();
-        assert_eq!((error.class, error.detail.as_str()), (SendClass::UnknownOutcome, "scripted timeout"));
-        assert_eq!((report.tries, report.route), (1, "scripted"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_longest_send_is_what_the_settings_say() {
-        // Just inside every limit: each try ends at the last moment and the wait is the longest.
-        #[derive(Debug)]
-        struct Late;
-        #[async_trait]
-        impl Gateway for Late {
-            fn name(&self) -> &'static str {
-                "late"
-            }
-            fn is_real(&self) -> bool {
-                false
-            }
-            async fn send(&self, _: &Sms) -> Result<Accepted, SendError> {
-                time::sleep(Duration::from_millis(9_999)).await;
-                let retry_after = Some(Duration::from_secs(2));
-                Err(SendError { retry_after, ..SendError::new(SendClass::Throttled, "late") })
-            }
-        }
-        let settings = SenderSettings::default();
-        let sender = Sender::new(Arc::new(Late), settings, Arc::new(Fixed(0))).unwrap();
-        let begin = Instant::now();
-        let report = sender.send(sender.reserve().unwrap(), &sms()).await;
-        assert_eq!(report.tries, 2);
-        assert_eq!(begin.elapsed() + Duration::from_millis(2), settings.longest_send());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_full_sender_refuses_at_once_and_takes_again_when_one_ends() {
-        let (sender, gateway) = sender(vec![None, Some(Ok(Accepted::default()))], 0, 2);
-        let (first, second) = (sender.reserve().unwrap(), sender.reserve().unwrap());
-        assert!(sender.reserve().is_none());
-        drop(second);
-        let second = sender.reserve().unwrap();
-        assert!(sender.reserve().is_none());
-
-        // Neither a hung send nor a dropped one keeps its slot.
-        let hung = time::timeout(Duration::from_secs(1), sender.send(first, &sms())).await;
-        assert!(hung.is_err());
-        assert!(sender.send(second, &sms()).await.result.is_ok());
-        assert_eq!(gateway.asked.lock().unwrap().len(), 2);
-        let _both = (sender.reserve().unwrap(), sender.reserve().unwrap());
-        assert!(sender.reserve().is_none());
-    }
-
-    #[test]
-    fn outcomes_are_counted_once_per_send() {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let page = recorder.handle();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let steps = vec![
-            Some(Ok(Accepted::default())),
-            failure(SendClass::ProviderDown, None),
-            Some(Ok(Accepted::default())),
-            failure(SendClass::OptedOut, None),
-        ];
-        let (sender, _) = metrics::with_local_recorder(&recorder, || sender(steps, 0, 1));
-        let permit = sender.reserve().unwrap();
-        assert!(page.render().contains("otpd_sms_inflight 1"));
-        assert!(sender.reserve().is_none());
-        drop(permit);
-        for _ in 0..3 {
-            runtime.block_on(sender.send(sender.reserve().unwrap(), &sms()));
-        }
-        let page = page.render();
-        for line in [
-            r#"otpd_sms_sends_total{route="scripted",outcome="accepted"} 2"#,
-            r#"otpd_sms_sends_total{route="scripted",outcome="opted_out"} 1"#,
-            r#"otpd_sms_sends_total{route="scripted",outcome="overloaded"} 1"#,
-            r#"otpd_sms_sends_total{route="scripted",outcome="provider_down"} 0"#,
-            r#"otpd_sms_retries_total{route="scripted"} 1"#,
-            r#"otpd_sms_send_seconds_count{route="scripted"} 3"#,
-            "otpd_sms_inflight 0",
-        ] {
-            assert!(page.contains(line), "{line} is not in\n{page}");
-        }
-    }
-
-    #[test]
-    fn limits_out_of_range_are_refused() {
-        let good = SenderSettings::default();
-        let table = [
-            (SenderSettings { inflight_max: 0, ..good }, "sender.inflight_max"),
-            (SenderSettings { inflight_max: usize::MAX, ..good }, "sender.inflight_max"),
-            (SenderSettings { attempt_timeout_ms: 0, ..good }, "sender.attempt_timeout_ms"),
-            (SenderSettings { retry_backoff_ms: u64::MAX, ..good }, "sender.retry_backoff_ms"),
-            (SenderSettings { retry_after_max_ms: u64::MAX, ..good }, "sender.retry_after_max_ms"),
-        ];
-        for (settings, setting) in table {
-            assert_eq!(settings.check().unwrap_err().setting, setting);
-        }
-    }
-}
+mod tests;

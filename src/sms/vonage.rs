@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use self::settings::Checked;
 pub use self::settings::VonageSettings;
+pub(super) use self::settings::is_sender;
 use super::{Accepted, Gateway, SendError, SettingError, Sms, outbound::Outbound, segments};
 
 /// Its name in configuration, metrics and errors.

@@ -6,8 +6,9 @@ use otpd::{
     entropy::OsEntropy,
     record::{Code, PhoneNumber},
     sms::{
-        Gateway, Sms,
+        Channel, Gateway, Sms,
         outbound::HttpLimits,
+        routes::{Destination, Routes, Way},
         sender::{SendReport, Sender, SenderSettings},
     },
 };
@@ -43,11 +44,17 @@ pub(crate) fn sms(to: &str) -> Sms {
 
 pub(crate) fn sender(gateway: Arc<dyn Gateway>) -> Sender {
     let policy = SenderSettings { retry_backoff_ms: 2, attempt_timeout_ms: 30_000, ..SenderSettings::default() };
-    Sender::new(gateway, policy, Arc::new(OsEntropy)).unwrap()
+    Sender::new(Routes::only(gateway), policy, Arc::new(OsEntropy)).unwrap()
 }
 
 pub(crate) async fn send(sender: &Sender, to: &str) -> SendReport {
-    sender.send(sender.reserve().unwrap(), &sms(to)).await
+    deliver(sender, sms(to)).await
+}
+
+/// Sends it by the one gateway there is.
+pub(crate) async fn deliver(sender: &Sender, sms: Sms) -> SendReport {
+    let plan = sender.plan(Destination { number: sms.to, country: None }, Way::Channel(Channel::Sms));
+    sender.send(sender.reserve(&plan).unwrap(), sms, &plan).await
 }
 
 /// A port on which nobody listens, and that nobody else can take while the socket lives.

@@ -15,7 +15,7 @@ use otpd::{
 use crate::{
     fake_http::{FakeHttp, Reply, Step},
     fake_webhook::{API_KEY, OTHER_SECRET, SECRET, refusal, start, start_at},
-    kit::{CODE, TEXT, TO, assert_hidden, patient, send, sender, sms},
+    kit::{CODE, TEXT, TO, assert_hidden, deliver, patient, send, sender, sms},
     subject::{Account, Fake, Reason, Subject},
 };
 
@@ -121,7 +121,7 @@ async fn a_second_try_has_the_same_id() {
     let other = Sms { id: u128::MAX, ..sms(TO) };
     for (message, id) in [(sms(TO), MESSAGE), (other, "msg_ffffffffffffffffffffffffffffffff")] {
         fake.next(Step::Answer(Reply::new(503, "")));
-        let report = sender.send(sender.reserve().unwrap(), &message).await;
+        let report = deliver(&sender, message).await;
         assert!(report.result.is_ok() && report.tries == 2);
         assert_eq!(fake.taken().pop().unwrap().field("id"), Some(id));
     }

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     record::{CODE_DIGITS, Code, LOGIN, Label, PHONE_CHANGE, PhoneNumber},
-    service::{code_input, number},
+    service::{AUTO, code_input, number},
+    sms::Channel,
 };
 
 /// Most characters of a purpose.
@@ -43,11 +44,15 @@ pub(super) fn purpose(given: Option<&str>) -> Result<Label, Refused> {
     Ok(label)
 }
 
-/// The channel, `sms` if none is named: the one that has a route. `auto` leaves the choice to us.
+/// The channel, `sms` if none is named; `auto` leaves the choice to us. Whether it has a route is the service's to say.
 pub(super) fn channel(given: Option<&str>) -> Result<Label, Refused> {
     match given {
-        None | Some("sms" | "auto") => Ok(Label::of("sms")),
-        Some(_) => Err(ProblemCode::ChannelUnsupported.into()),
+        None => Ok(Channel::Sms.label()),
+        Some(AUTO) => Ok(Label::of(AUTO)),
+        Some(name) => match Channel::named(name) {
+            Some(channel) => Ok(channel.label()),
+            None => Err(ProblemCode::ChannelUnsupported.into()),
+        },
     }
 }
 

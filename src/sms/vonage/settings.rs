@@ -88,7 +88,8 @@ pub(super) fn check(settings: VonageSettings) -> Result<Checked, SettingError> {
     Ok(Checked { send, api_key, api_secret, from, receipts_url, limits })
 }
 
-fn is_sender(from: &str) -> bool {
+/// True for who may send by Vonage.
+pub(in crate::sms) fn is_sender(from: &str) -> bool {
     if from.bytes().all(|byte| byte.is_ascii_digit()) {
         return (3..=15).contains(&from.len()) && !from.starts_with('0');
     }
