@@ -5,7 +5,7 @@ use std::sync::Arc;
 use otpd::{
     record::Code,
     sms::{
-        Gateway, SendClass, Sms,
+        Channel, Gateway, SendClass, Sms,
         kavenegar::{Kavenegar, KavenegarSettings},
     },
 };
@@ -72,6 +72,23 @@ async fn a_code_goes_by_template_and_a_notice_as_text() {
     assert_eq!(fake.violations(), Vec::<&str>::new());
 }
 
+/// With a template a code is called too; what has no code or no template is refused before anything is sent.
+#[tokio::test]
+async fn a_code_is_called_by_template() {
+    let fake = start().await;
+    let plain = gateway(&fake, |_| {});
+    let caller = gateway(&fake, |settings| settings.template = Some(TEMPLATE.to_owned()));
+    assert_eq!(plain.channels(), [Channel::Sms]);
+    assert_eq!(caller.channels(), [Channel::Sms, Channel::Voice]);
+    let call = || Sms { channel: Channel::Voice, ..sms(TO) };
+    caller.send(&call()).await.unwrap();
+    assert_eq!(fields(&fake), pairs(&[("template", TEMPLATE), ("token", CODE), ("type", "call")]));
+    for refused in [plain.send(&call()).await, caller.send(&Sms { code: None, ..call() }).await] {
+        assert_eq!(refused.unwrap_err().class, SendClass::BadConfig);
+    }
+    assert_eq!((fake.requests(), fake.violations()), (1, Vec::<&str>::new()));
+}
+
 /// security 49: Iranian numbers are local, others begin with zeros; the fake refuses all else.
 #[tokio::test]
 async fn numbers_have_kavenegars_form() {
@@ -121,6 +138,7 @@ async fn every_code_its_class_and_its_tries() {
         (422, Some(C::BadConfig)),
         (424, Some(C::BadConfig)),
         (426, Some(C::BadConfig)),
+        (428, Some(C::BadConfig)),
         (429, None),
         (431, Some(C::BadConfig)),
         (432, Some(C::BadConfig)),

@@ -119,6 +119,7 @@ async fn every_code_its_class_and_its_tries() {
         (12, "Message too long", Some(C::BadConfig)),
         (14, "Invalid Signature", Some(C::AuthFailed)),
         (15, "Invalid sender address", Some(C::BadConfig)),
+        (17, "Message blocked by provider", Some(C::FraudBlocked)),
         (22, "Invalid network code", Some(C::BadConfig)),
         (23, "Invalid callback URL", Some(C::BadConfig)),
         (29, "Non White-listed Destination", Some(C::UnverifiedRecipient)),

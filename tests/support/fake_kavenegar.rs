@@ -112,7 +112,10 @@ fn send(message: &Taken) -> Result<(), Refusal> {
 }
 
 fn lookup(message: &Taken) -> Result<(), Refusal> {
-    known(message, &["template", "token"])?;
+    known(message, &["template", "token", "type"])?;
+    if message.field("type").is_some_and(|kind| !["sms", "call"].contains(&kind)) {
+        return refuse("type", 400);
+    }
     if message.field("template") != Some(TEMPLATE) {
         return refuse("template", 424);
     }
