@@ -23,7 +23,7 @@ fn start(nonce: u64) -> Request {
         chosen: None,
         digits: None,
         life_ms: None,
-        sender: Sender { address: 1, keyed: false },
+        sender: Sender { address: 1, keyed: false, unpaid: false },
         facts: MessageFacts::default(),
         metadata: Vec::new(),
         bound_to: None,

@@ -212,6 +212,7 @@ impl App {
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
             dialects: std::iter::once("v1").chain(dialect::ALL.iter().map(|spec| spec.name)).collect(),
+            test_numbers: parts::test_numbers(settings),
             show_codes: settings.dev.show_codes,
         });
         let dialect = parts::v1_dialect(settings);

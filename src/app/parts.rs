@@ -23,7 +23,7 @@ use crate::{
     },
     password::{Hasher, PasswordSettings},
     phone::{DirectorySettings, SweepSettings},
-    record::{GuessPolicy, Keyring, Millis, Policy, SECOND},
+    record::{GuessPolicy, Keyring, Millis, PhoneNumber, Policy, SECOND},
     service::{
         Dialect,
         number::{NumberRules, Validation},
@@ -310,6 +310,12 @@ pub fn texts(settings: &Settings) -> Result<Texts, StartError> {
         app_hash: sms.app_hash.clone(),
         parts_max: sms.parts_max,
     })?)
+}
+
+/// The numbers that nothing is sent to; settings has checked their form.
+pub(super) fn test_numbers(settings: &Settings) -> HashMap<PhoneNumber, String> {
+    let listed = settings.test_numbers.iter();
+    listed.filter_map(|(number, code)| Some((PhoneNumber::from_e164(number).ok()?, code.clone()))).collect()
 }
 
 pub(super) fn ip_limiter(settings: &Settings) -> IpLimiter {

@@ -278,7 +278,7 @@ mod tests {
             chosen: None,
             digits: None,
             life_ms: None,
-            sender: Sender { address: 1, keyed: true },
+            sender: Sender { address: 1, keyed: true, unpaid: false },
             facts: MessageFacts::default(),
             metadata: Vec::new(),
             bound_to: None,

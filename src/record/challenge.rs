@@ -55,6 +55,33 @@ pub enum DeliveryState {
     Failed,
     /// The provider did not answer.
     Unknown,
+    /// A receipt: on its way.
+    Sent,
+    /// A receipt: on the phone.
+    Delivered,
+    /// A receipt: it will not arrive.
+    Undelivered,
+}
+
+/// How far a message has come, as a receipt says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Arrival {
+    /// On its way.
+    Sent,
+    /// On the phone.
+    Delivered,
+    /// It will not arrive.
+    Undelivered,
+}
+
+impl From<Arrival> for DeliveryState {
+    fn from(arrival: Arrival) -> Self {
+        match arrival {
+            Arrival::Sent => Self::Sent,
+            Arrival::Delivered => Self::Delivered,
+            Arrival::Undelivered => Self::Undelivered,
+        }
+    }
 }
 
 /// One send of a challenge.
@@ -64,6 +91,8 @@ pub struct Delivery {
     pub number: u8,
     /// When it was decided.
     pub at: UnixMillis,
+    /// By what it was sent.
+    pub channel: Label,
     /// By which route, once known.
     pub route: Option<Label>,
     /// What it came to.
@@ -153,6 +182,43 @@ pub struct ChallengeView {
     pub deliveries: Vec<Delivery>,
     /// The caller's notes. Not kept with answers: a replay reads them from the challenge.
     pub metadata: Vec<(String, String)>,
+}
+
+impl Delivery {
+    /// Moves it as a receipt of `route` says, and tells whether it moved: forward only, never off an end, and only by
+    /// the word of the gateway that has the message. One that comes before the call has ended says by whom it went.
+    pub(super) fn arrive(&mut self, route: Label, arrival: Arrival) -> bool {
+        let is_known = self.route.is_none_or(|known| known == route);
+        let moves = match self.state {
+            DeliveryState::Sending | DeliveryState::Accepted | DeliveryState::Unknown => true,
+            DeliveryState::Sent => arrival != Arrival::Sent,
+            DeliveryState::Failed | DeliveryState::Delivered | DeliveryState::Undelivered => false,
+        };
+        if is_known && moves {
+            (self.route, self.state) = (Some(route), arrival.into());
+        }
+        is_known && moves
+    }
+
+    /// Enters what the call to the provider came to, and tells whether that is news. A receipt before it is a proof
+    /// that the message went out, so nothing is given back then; but if it says that the message of one gateway will not
+    /// arrive, and another took it after that, the other's counts.
+    pub(super) fn settle(&mut self, route: Label, state: DeliveryState) -> bool {
+        let takes_over = state == DeliveryState::Accepted && self.route != Some(route);
+        let is_news = match self.state {
+            DeliveryState::Sending => true,
+            DeliveryState::Undelivered => takes_over,
+            DeliveryState::Accepted
+            | DeliveryState::Failed
+            | DeliveryState::Unknown
+            | DeliveryState::Sent
+            | DeliveryState::Delivered => false,
+        };
+        if is_news {
+            (self.route, self.state) = (Some(route), state);
+        }
+        is_news
+    }
 }
 
 impl Challenge {

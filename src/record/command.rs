@@ -2,7 +2,7 @@
 
 use super::{
     account::{Account, PasswordHash, ProfilePatch},
-    challenge::MessageFacts,
+    challenge::{Arrival, MessageFacts},
     code::Code,
     label::Label,
     number::PhoneNumber,
@@ -42,6 +42,8 @@ pub struct Sender {
     pub address: u64,
     /// A caller with an API key: the share of one address does not bind it.
     pub keyed: bool,
+    /// A test number: nothing is sent, so nothing is counted that is there to save money.
+    pub unpaid: bool,
 }
 
 /// Which challenge a check is against.
@@ -144,6 +146,17 @@ pub enum Command {
         route: Label,
         /// What it came to.
         result: SendResult,
+    },
+    /// Tell what a receipt says of a send. Touches nothing that anyone signs in by.
+    Receipt {
+        /// Which challenge.
+        nonce: u64,
+        /// Which of its sends.
+        delivery: u8,
+        /// Whose receipt it is.
+        route: Label,
+        /// How far the message has come.
+        arrival: Arrival,
     },
     /// Check a code.
     Check {

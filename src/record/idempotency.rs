@@ -46,7 +46,8 @@ impl KeptAnswer {
             | Outcome::Released(_)
             | Outcome::Refused(_)
             | Outcome::Identified(_)
-            | Outcome::Comparing(_) => false,
+            | Outcome::Comparing(_)
+            | Outcome::Received(_) => false,
         }
     }
 

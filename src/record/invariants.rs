@@ -4,7 +4,7 @@
 use super::{
     account::PROFILE_BYTES_MAX,
     blocks::{Asked, BLOCKS_MAX},
-    challenge::{CHALLENGE_SENDS_MAX, CHALLENGES_MAX, Challenge, Stage},
+    challenge::{CHALLENGE_SENDS_MAX, CHALLENGES_MAX, Challenge, DeliveryState, Stage},
     command::{Command, Request, Target},
     grant::GRANTS_MAX,
     guesses::Guesses,
@@ -117,6 +117,10 @@ pub fn check_step(
                 password_was_compared(before, next, request, decision, now),
                 "I4 a password opens what was being compared",
             ),
+            (
+                receipt_moves_one_send(before, next, request, decision, now),
+                "116 a receipt moves one send and nothing else",
+            ),
             (rebased || next.seen_at >= before.seen_at, "I8 time seen never goes back"),
             (!policy.supersedes || live_doors_differ(next, policy, request), "I2 one live challenge a door"),
         ]);
@@ -161,6 +165,33 @@ fn password_was_compared(
             && had_password
             && before.passwords.end(*nonce).is_some()
             && next.passwords.clone().end(*nonce).is_none())
+}
+
+/// A receipt moves the one send that it names and sends nothing; all else is what it was at that time, bit for bit.
+fn receipt_moves_one_send(
+    before: &Record,
+    next: &Record,
+    request: &Request,
+    decision: &Decision,
+    now: UnixMillis,
+) -> bool {
+    let Command::Receipt { nonce, delivery, .. } = request.command else { return true };
+    let (mut expected, _) = before.at(now);
+    expected.version = next.version;
+    decision.draft.is_none() && without_send(expected, nonce, delivery) == without_send(next.clone(), nonce, delivery)
+}
+
+/// The record with nothing in it of how far one send has come.
+fn without_send(mut record: Record, nonce: u64, number: u8) -> Record {
+    let of_record = record.challenges.iter_mut().filter(|challenge| challenge.nonce == nonce);
+    for sent in of_record.flat_map(|challenge| &mut challenge.deliveries).filter(|sent| sent.number == number) {
+        (sent.route, sent.state) = (None, DeliveryState::Sending);
+    }
+    let views = record.answers.iter_mut().filter_map(|answer| answer.outcome.view_mut());
+    for view in views.filter(|view| view.nonce == nonce) {
+        view.deliveries.retain(|sent| sent.number != number);
+    }
+    record
 }
 
 /// Challenges that this step approved.

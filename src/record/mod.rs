@@ -40,7 +40,7 @@ mod window;
 
 pub use account::{Account, PROFILE_BYTES_MAX, PasswordHash, Profile, ProfilePatch};
 pub use challenge::{
-    CHALLENGE_SENDS_MAX, CHALLENGES_MAX, ChallengeView, Delivery, DeliveryState, MessageFacts, Status,
+    Arrival, CHALLENGE_SENDS_MAX, CHALLENGES_MAX, ChallengeView, Delivery, DeliveryState, MessageFacts, Status,
 };
 pub use code::{CODE_DIGITS, Code};
 pub use command::{Command, IdempotencyKey, OnMatch, Request, SendResult, Sender, Start, Target};
@@ -48,7 +48,7 @@ pub use decide::{Rules, decide};
 pub use idempotency::ANSWERS_MAX;
 pub use label::{LABEL_LEN_MAX, Label, NotALabel};
 pub use number::{NotE164, PhoneNumber};
-pub use outcome::{Decision, Draft, Export, Move, Outcome, Refusal, SendLimit};
+pub use outcome::{Decision, Draft, Export, Move, Outcome, Received, Refusal, SendLimit};
 pub use policy::{BlockPolicy, Door, GuessPolicy, LOGIN, PASSWORD, PHONE_CHANGE, Policy, SIGNUP};
 pub use seal::{IdKind, KeyId, Keyring, Opened, SealedId};
 pub use session::{NO_NEW_USER, SESSIONS_MAX, Session, SessionRef, SignIn, SignedIn};

@@ -40,6 +40,8 @@ pub struct Decision {
 pub struct Draft {
     /// Which challenge.
     pub nonce: u64,
+    /// The key that its ids are sealed under.
+    pub key: KeyId,
     /// Which of its sends.
     pub delivery: u8,
     /// Where it was asked for.
@@ -107,6 +109,8 @@ pub enum Outcome {
     Identified(Option<Box<Account>>),
     /// Compare with this hash, then tell what came of it; `None`: there is no password, compare with any.
     Comparing(Option<PasswordHash>),
+    /// What came of a receipt.
+    Received(Received),
 }
 
 impl Outcome {
@@ -121,6 +125,22 @@ impl Outcome {
             _ => None,
         }
     }
+}
+
+/// What came of a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Received {
+    /// No such message is known here, or not any more.
+    Unknown,
+    /// The message is known, and this is no news of it.
+    Known,
+    /// It has moved.
+    Moved {
+        /// When its send was decided.
+        sent_at: UnixMillis,
+        /// By what it was sent.
+        channel: Label,
+    },
 }
 
 /// Everything a record has for its owner.

@@ -31,6 +31,8 @@ pub enum IdKind {
     Grant,
     /// A session (`sid`).
     Session,
+    /// A send, as its receipt names it.
+    Receipt,
 }
 
 /// A sealed id: 16 bytes, written as 32 hexadecimal digits.
@@ -74,6 +76,7 @@ struct SealKey {
     verification: Aes128,
     grant: Aes128,
     session: Aes128,
+    receipt: Aes128,
 }
 
 /// The sealing keys: the first is current, the others still open what they made.
@@ -122,6 +125,19 @@ impl Keyring {
     /// Opens an id; `None` if no key of ours made it as this kind.
     pub fn open(&self, kind: IdKind, sealed: SealedId) -> Option<Opened> {
         self.keys.iter().find_map(|key| key.open(kind, sealed))
+    }
+
+    /// What a provider is told to name one send by: 32 hexadecimal digits, a hyphen and the send's number, 0 to 9.
+    /// The number is in clear: who alters it names another send of the same challenge.
+    pub fn reference(&self, id: KeyId, phone: PhoneNumber, nonce: u64, delivery: u8) -> String {
+        format!("{}-{delivery}", self.seal(id, IdKind::Receipt, phone, nonce).to_hex())
+    }
+
+    /// Opens a reference: whose challenge, and which of its sends. `None` if no key of ours made it.
+    pub fn open_reference(&self, reference: &str) -> Option<(Opened, u8)> {
+        let (hex, digit) = reference.split_once('-')?;
+        let delivery = if digit.len() == 1 { digit.parse().ok()? } else { return None };
+        Some((self.open(IdKind::Receipt, SealedId::from_hex(hex)?)?, delivery))
     }
 
     /// A refresh token's bytes: the session's block, the generation, and a MAC over both.
@@ -181,6 +197,7 @@ impl SealKey {
             verification: cipher("otpd subkey verification ids"),
             grant: cipher("otpd subkey grant ids"),
             session: cipher("otpd subkey session ids"),
+            receipt: cipher("otpd subkey receipt references"),
         }
     }
 
@@ -189,6 +206,7 @@ impl SealKey {
             IdKind::Verification => &self.verification,
             IdKind::Grant => &self.grant,
             IdKind::Session => &self.session,
+            IdKind::Receipt => &self.receipt,
         }
     }
 

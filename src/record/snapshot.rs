@@ -1,16 +1,17 @@
 //! The bytes of a record at rest: `[schema u8][version u64][forget_at u64][bincode 2 body]`, big-endian.
 //!
-//! A record of an older schema is read as that schema wrote it and brought up to the present one (`schema_1`); it is
-//! written back with its next change.
+//! A record of an older schema is read as that schema wrote it and brought up to the present one (`schema_1`,
+//! `schema_2`); it is written back with its next change.
 //!
 //! Stores read the header alone: the version for compare-and-set, `forget_at` for the sweep.
 
 mod schema_1;
+mod schema_2;
 
 use super::{number::PhoneNumber, state::Record, time::UnixMillis};
 
 /// Newest schema; what [`encode`] writes.
-pub const SCHEMA: u8 = 2;
+pub const SCHEMA: u8 = 3;
 /// Bytes before the body.
 pub const HEADER_LEN: usize = 17;
 
@@ -96,6 +97,7 @@ pub fn decode(phone: PhoneNumber, bytes: &[u8]) -> Result<Record, Unreadable> {
     let body = bytes.get(HEADER_LEN..).unwrap_or_default();
     let record: Record = match header.schema {
         SCHEMA => read(body)?,
+        2 => read::<schema_2::Record>(body)?.into(),
         1 => read::<schema_1::Record>(body)?.into(),
         other => return Err(Unreadable::Schema(other)),
     };

@@ -56,6 +56,9 @@ impl SendLog {
 
     /// May a challenge be started now?
     pub(super) fn may_start(&self, policy: &Policy, sender: Sender, now: UnixMillis) -> Result<(), Limited> {
+        if sender.unpaid {
+            return Ok(());
+        }
         match self.cools_until(policy).filter(|until| now < *until) {
             Some(retry_at) => Err(Limited { limit: SendLimit::Cooldown, retry_at }),
             None => self.may_send(policy, sender, now),
@@ -69,6 +72,9 @@ impl SendLog {
 
     /// Do window, day and the share of the address allow one more send?
     pub(super) fn may_send(&self, policy: &Policy, sender: Sender, now: UnixMillis) -> Result<(), Limited> {
+        if sender.unpaid {
+            return Ok(());
+        }
         let per_day = usize::from(policy.sends_per_day).min(SENDS_MAX);
         let all = |_: &Sent| true;
         self.room(SendLimit::Window, usize::from(policy.sends_max), policy.send_window_ms, now, all)?;

@@ -15,9 +15,11 @@ use crate::{
 use super::{Answer, Dialect, Failure, Origin, Service, audit, number, verification::Verification};
 
 /// A message that may be sent: who may be asked, and the right to.
-pub(super) struct Clearance {
-    plan: Plan,
-    permit: SendPermit,
+pub(super) enum Clearance {
+    /// These may be asked.
+    Send(Plan, SendPermit),
+    /// A test number: nothing is sent.
+    Test(Way),
 }
 
 impl Service {
@@ -42,10 +44,13 @@ impl Service {
 
     /// May a message go to this number now? Nothing is decided before, so a refusal changes nothing.
     fn clear(&self, phone: PhoneNumber, way: Option<Way>) -> Result<Clearance, Failure> {
+        if self.parts.test_numbers.contains_key(&phone) {
+            return Ok(Clearance::Test(way.unwrap_or(Way::Auto)));
+        }
         let sender = &self.parts.sender;
         let plan = sender.plan(destination(phone), way.unwrap_or(Way::Auto));
         match sender.reserve(&plan) {
-            Ok(permit) => Ok(Clearance { plan, permit }),
+            Ok(permit) => Ok(Clearance::Send(plan, permit)),
             Err(NoPermit::Overloaded) => Err(Failure::SendsOverloaded),
             Err(NoPermit::NoRoute) => Err(Failure::ChannelUnsupported),
             Err(NoPermit::AllFailing { retry_after }) => Err(Failure::NoRoute { retry_after }),
@@ -82,9 +87,13 @@ impl Service {
         answer.value.shown_code = self.parts.show_codes.then(|| draft.code.clone());
         self.meters.issued(dialect.name, draft.door.purpose, draft.channel);
         audit::done("code_requested", dialect, origin, phone);
-        let sms = self.message(dialect, phone, &draft, reply.now.0);
-        let Clearance { plan, permit } = clearance;
-        let report = self.parts.sender.send(permit, sms, &plan).await;
+        let report = match clearance {
+            Clearance::Send(plan, permit) => {
+                let sms = self.message(dialect, phone, &draft, reply.now.0);
+                self.parts.sender.send(permit, sms, &plan).await
+            }
+            Clearance::Test(way) => SendReport::of_a_test(way),
+        };
         audit::sent(dialect, origin, phone, &draft, &report);
         self.settle(dialect, answer, &draft, report).await
     }
@@ -105,7 +114,8 @@ impl Service {
         // Of the challenge and its send, so that a send that is made up for after a crash is the same message.
         let parts: [&[u8]; 3] = [&phone.as_u64().to_be_bytes(), &draft.nonce.to_be_bytes(), &[draft.delivery]];
         let id = u128::from_be_bytes(self.parts.keys.tag("message", &parts));
-        Sms { code: Some(draft.code.clone()), valid_s, ..Sms::notice(id, phone, &text) }
+        let reference = self.parts.keys.reference(draft.key, phone, draft.nonce, draft.delivery);
+        Sms { reference, code: Some(draft.code.clone()), valid_s, ..Sms::notice(id, phone, &text) }
     }
 
     /// Tells the actor what the send came to. A good result is not waited for (the next command of this number is
@@ -154,7 +164,14 @@ fn replay(answer: Answer<Verification>) -> Result<Answer<Verification>, Failure>
         Some(DeliveryState::Unknown | DeliveryState::Sending) => {
             Err(Failure::DeliveryUnknown { verification: Box::new(answer.value) })
         }
-        Some(DeliveryState::Accepted | DeliveryState::Failed) | None => Ok(answer),
+        Some(
+            DeliveryState::Accepted
+            | DeliveryState::Failed
+            | DeliveryState::Sent
+            | DeliveryState::Delivered
+            | DeliveryState::Undelivered,
+        )
+        | None => Ok(answer),
     }
 }
 

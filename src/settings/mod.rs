@@ -71,6 +71,8 @@ pub struct Settings {
     pub secure_cookies: bool,
     /// `[sms]`: who sends, and what.
     pub sms: Sms,
+    /// `[test_numbers]`: numbers in E.164 with their fixed codes.
+    pub test_numbers: BTreeMap<String, String>,
     /// `[dev]`: switches that are refused in earnest.
     pub dev: Dev,
     printable: String,
@@ -180,12 +182,33 @@ impl Settings {
             dialects: Dialect::read_all(reader),
             secure_cookies: reader.flag("cookies.secure"),
             sms: Sms::read(reader),
+            test_numbers: test_numbers(reader),
             dev: Dev::read(reader),
             printable,
             variables: BTreeMap::new(),
         }
     }
 }
+
+/// `[test_numbers]`, each a number and a code by their form; what a plan says of the number does not matter.
+fn test_numbers(r: &mut Reader<'_>) -> BTreeMap<String, String> {
+    let listed = r.open_table("test_numbers");
+    let is_number = |text: &str| {
+        let digits = text.strip_prefix('+').unwrap_or_default();
+        (7..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let is_code = |text: &str| (4..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if listed.iter().any(|(number, code)| !is_number(number) || !is_code(code)) {
+        r.problem("test_numbers", "each entry must be \"+\" and 7 to 15 digits = a code of 4 to 10 digits".to_owned());
+    }
+    if listed.len() > TEST_NUMBERS_MAX {
+        r.problem("test_numbers", format!("must have at most {TEST_NUMBERS_MAX} entries"));
+    }
+    listed
+}
+
+/// Most test numbers: they are for people who try an app out, not for its users.
+const TEST_NUMBERS_MAX: usize = 1_000;
 
 /// The process's variables that are ours or an original's; the only place that reads the environment. What is not UTF-8
 /// comes with replacement characters, which no setting accepts.

@@ -220,6 +220,10 @@ fn listed(one: Option<&String>, all: &[String]) -> bool {
 pub(super) fn warnings(s: &Settings) -> Vec<String> {
     let notes = [
         (s.codes.digits < 6, "codes.digits: fewer than six digits are easy to guess"),
+        (
+            !s.test_numbers.is_empty() && s.sms.is_real(),
+            "test_numbers: whoever knows a listed number's fixed code can sign in as it, beside a gateway that really sends",
+        ),
         (s.dev.show_codes, "dev.show_codes: answers show codes; anyone can sign in as anyone"),
         (
             s.sms.gateways().contains(&GatewayKind::Console) && !s.server.listen.ip().is_loopback(),

@@ -1,6 +1,6 @@
 //! What the naive model answers, worked out from the facts of its history.
 
-use otpd::record::{DAY, Door, HOUR, Label, MINUTE, Millis, Policy, Sender};
+use otpd::record::{Arrival, DAY, Door, HOUR, Label, MINUTE, Millis, Policy, Sender};
 
 use super::{
     asks::{Ask, Settled, Typed, Wanted},
@@ -21,7 +21,8 @@ impl Facts {
         match ask {
             Ask::Start { nonce, door, sender } => self.start(nonce, door, sender, now, happened),
             Ask::Resend { nonce, sender } => self.resend(nonce, sender, now, happened),
-            Ask::Settle { nonce, send, result } => self.settle(nonce, send, result, now, happened),
+            Ask::Settle { nonce, send, route, result } => self.settle((nonce, send), route, result, now, happened),
+            Ask::Receipt { nonce, send, route, arrival } => self.receipt((nonce, send), route, arrival, happened),
             Ask::CheckById { nonce, via, typed, wanted, address } => {
                 if let Some(blocked) = policy(via).block.and_then(|_| self.blocked(Secret::Code, address)) {
                     return blocked;
@@ -99,13 +100,50 @@ impl Facts {
         self.sign_in(session, user, now, happened)
     }
 
-    fn settle(&self, nonce: u64, send: usize, result: Settled, now: u64, happened: &mut Vec<Event>) -> String {
-        let known = self.challenges.iter().find(|challenge| challenge.nonce == nonce);
-        let waits = known.and_then(|challenge| challenge.sends.get(send));
-        if waits.is_some_and(|(_, delivered)| *delivered == Delivered::Waiting) {
+    fn sent(&self, (nonce, send): (u64, usize)) -> Option<(u64, Delivered)> {
+        let known = self.challenges.iter().find(|challenge| challenge.nonce == nonce)?;
+        known.sends.get(send).copied()
+    }
+
+    fn receipt(
+        &self,
+        (nonce, send): (u64, usize),
+        route: Label,
+        arrival: Arrival,
+        happened: &mut Vec<Event>,
+    ) -> String {
+        let Some((sent_at, delivered)) = self.sent((nonce, send)) else { return "no such message".to_owned() };
+        let is_news = match delivered {
+            Delivered::Waiting => true,
+            Delivered::Settled(by) => by == route,
+            Delivered::Received(by, Arrival::Sent) => by == route && arrival != Arrival::Sent,
+            Delivered::Failed | Delivered::Received(_, Arrival::Delivered | Arrival::Undelivered) => false,
+        };
+        if !is_news {
+            return "no news".to_owned();
+        }
+        happened.push(Event::Received { nonce, send, route, arrival });
+        format!("moved {sent_at}")
+    }
+
+    fn settle(
+        &self,
+        (nonce, send): (u64, usize),
+        route: Label,
+        result: Settled,
+        now: u64,
+        happened: &mut Vec<Event>,
+    ) -> String {
+        let is_news = match self.sent((nonce, send)) {
+            Some((_, Delivered::Waiting)) => true,
+            // What one gateway could not bring, another took after it.
+            Some((_, Delivered::Received(by, Arrival::Undelivered))) => by != route && result == Settled::Accepted,
+            _ => false,
+        };
+        if is_news {
             let failed = matches!(result, Settled::Failed | Settled::Dead);
             let given_back = result == Settled::Failed;
-            happened.push(Event::Settled { nonce, send, failed, given_back, at: now });
+            happened.push(Event::Settled { nonce, send, route, failed, given_back, at: now });
         }
         "done".to_owned()
     }

@@ -1,13 +1,14 @@
 //! What the naive model is asked.
 
-use otpd::record::{Door, Label, Sender};
+use otpd::record::{Arrival, Door, Label, Sender};
 
 /// What is asked; a `right` code is the one of the challenge that the check is against.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ask {
     Start { nonce: u64, door: Door, sender: Sender },
     Resend { nonce: u64, sender: Sender },
-    Settle { nonce: u64, send: usize, result: Settled },
+    Settle { nonce: u64, send: usize, route: Label, result: Settled },
+    Receipt { nonce: u64, send: usize, route: Label, arrival: Arrival },
     CheckById { nonce: u64, via: Label, typed: Typed, wanted: Wanted, address: u64 },
     CheckByNumber { door: Door, typed: Typed, wanted: Wanted, address: u64 },
     Cancel { nonce: u64 },

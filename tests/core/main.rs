@@ -3,7 +3,7 @@
 //! | File | What |
 //! |---|---|
 //! | `script` `world` `render` | scripts of one line a command with the outcome behind it, and what plays them |
-//! | `sends` `checks` `sessions` `moves` `clocks` `retries` `passwords` `comparisons` `blocks` `shut` | the rules, as scripts |
+//! | `sends` `checks` `sessions` `moves` `clocks` `retries` `passwords` `comparisons` `blocks` `shut` `receipts` | the rules, as scripts |
 //! | `codes` | derived codes, sealed ids, refresh tokens, what `Debug` shows |
 //! | `enumeration` `password_sequences` | every sequence of a few commands |
 //! | `model` `asks` `answers` `properties` | random sequences against a naive model that keeps all history |
@@ -33,6 +33,7 @@ mod moves;
 mod password_sequences;
 mod passwords;
 mod properties;
+mod receipts;
 mod render;
 mod retries;
 mod script;

@@ -5,7 +5,7 @@
 //! leaves out what the scripts cover by themselves: retries with a key, phone change, chosen codes, and more addresses
 //! than there is room for.
 
-use otpd::record::{DAY, Door, HOUR, MINUTE, Policy};
+use otpd::record::{Arrival, DAY, Door, HOUR, Label, MINUTE, Policy};
 
 use super::{asks::Ask, world::policy};
 
@@ -33,9 +33,16 @@ pub(crate) enum Event {
     Settled {
         nonce: u64,
         send: usize,
+        route: Label,
         failed: bool,
         given_back: bool,
         at: u64,
+    },
+    Received {
+        nonce: u64,
+        send: usize,
+        route: Label,
+        arrival: Arrival,
     },
     Compared {
         nonce: u64,
@@ -121,8 +128,11 @@ pub(crate) enum End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivered {
     Waiting,
-    Settled,
+    /// By whom it went.
+    Settled(Label),
     Failed,
+    /// Whose receipt says how far it has come.
+    Received(Label, Arrival),
 }
 
 #[derive(Debug, Clone)]
@@ -313,8 +323,14 @@ impl Facts {
                 let send = challenge.sends.len() - 1;
                 self.sends.push(Sent { nonce, send, address, at, answered: false });
             }
-            Event::Settled { nonce, send, failed, given_back, at } => {
-                self.settled((nonce, send), failed, given_back, at);
+            Event::Settled { nonce, send, route, failed, given_back, at } => {
+                let Some(challenge) = self.challenge(nonce) else { return };
+                challenge.sends[send].1 = if failed { Delivered::Failed } else { Delivered::Settled(route) };
+                self.settled((nonce, send), given_back, at);
+            }
+            Event::Received { nonce, send, route, arrival } => {
+                let Some(challenge) = self.challenge(nonce) else { return };
+                challenge.sends[send].1 = Delivered::Received(route, arrival);
             }
             Event::Compared { nonce, by_number, right, at } => self.compared(nonce, by_number, right, at),
             Event::Canceled { nonce, at } => {
@@ -372,9 +388,8 @@ impl Facts {
         }
     }
 
-    fn settled(&mut self, (nonce, send): (u64, usize), failed: bool, given_back: bool, at: u64) {
+    fn settled(&mut self, (nonce, send): (u64, usize), given_back: bool, at: u64) {
         let Some(challenge) = self.challenge(nonce) else { return };
-        challenge.sends[send].1 = if failed { Delivered::Failed } else { Delivered::Settled };
         let none_left = challenge.sends.iter().all(|(_, delivered)| *delivered == Delivered::Failed);
         if none_left && challenge.end == End::Open {
             (challenge.end, challenge.ended) = (End::Failed, at);

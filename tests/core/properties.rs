@@ -1,9 +1,9 @@
 //! Random sequences of commands and clock steps against the naive model, and what holds of every record reached.
 
 use otpd::record::{
-    Code, Command, Decision, Door, Label, MINUTE, OnMatch, Outcome, PASSWORD, PasswordHash, ProfilePatch, Record,
-    Refusal, Request, Rules, SECOND, SendLimit, SendResult, Sender, SignIn, Status, Target, UnixMillis, decide,
-    snapshot,
+    Arrival, Code, Command, Decision, Door, Label, MINUTE, OnMatch, Outcome, PASSWORD, PasswordHash, ProfilePatch,
+    Received, Record, Refusal, Request, Rules, SECOND, SendLimit, SendResult, Sender, SignIn, Status, Target,
+    UnixMillis, decide, snapshot,
 };
 use proptest::prelude::*;
 
@@ -60,7 +60,7 @@ const DOORS: [&str; 10] = [
 ];
 
 /// How many kinds of commands there are to draw from.
-const KINDS: u8 = 42;
+const KINDS: u8 = 45;
 
 impl Pair {
     fn new(guesser: Guesser) -> Self {
@@ -182,7 +182,7 @@ impl Pair {
 
     fn ask(&mut self, (kind, a, b, c, _): Roll) -> Ask {
         let at = door(DOORS[usize::from(a) % DOORS.len()]);
-        let sender = Sender { address: u64::from(b % 3), keyed: b % 4 == 0 };
+        let sender = Sender { address: u64::from(b % 3), keyed: b % 4 == 0, unpaid: false };
         let typed =
             [Typed::Wrong, Typed::Right, Typed::Wrong, Typed::Wrong, Typed::Right, Typed::Short][usize::from(b) % 6];
         if self.guesser != Guesser::Nobody && kind >= 96 {
@@ -194,7 +194,11 @@ impl Pair {
             5..7 => Ask::Resend { nonce: self.nonce(a), sender },
             7..9 => {
                 let result = [Settled::Accepted, Settled::Failed, Settled::Dead, Settled::Unknown][usize::from(b) % 4];
-                Ask::Settle { nonce: self.nonce(a), send: usize::from(c % 3), result }
+                Ask::Settle { nonce: self.nonce(a), send: usize::from(c % 3), route: route(c), result }
+            }
+            42.. => {
+                let arrival = [Arrival::Sent, Arrival::Delivered, Arrival::Undelivered][usize::from(b) % 3];
+                Ask::Receipt { nonce: self.nonce(a), send: usize::from(c % 3), route: route(c), arrival }
             }
             9..14 => {
                 let nonce = self.nonce(a);
@@ -214,7 +218,7 @@ impl Pair {
             30 => Ask::End { session: self.session(a) },
             31 if c.is_multiple_of(4) => Ask::Unlock,
             31 => Ask::Authenticate { session: self.session(a) },
-            kind => self.ask_password(kind - 32, (a, b, c)),
+            kind @ 32..42 => self.ask_password(kind - 32, (a, b, c)),
         }
     }
 
@@ -253,7 +257,7 @@ impl Pair {
                 (Command::Start(Box::new(start)), door.dialect)
             }
             Ask::Resend { nonce, sender } => (Command::Resend { nonce, sender, chosen: None }, of(nonce)),
-            Ask::Settle { nonce, send, result } => {
+            Ask::Settle { nonce, send, route, result } => {
                 let result = match result {
                     Settled::Accepted => SendResult::Accepted,
                     Settled::Failed => SendResult::Failed { number_at_fault: false },
@@ -261,7 +265,11 @@ impl Pair {
                     Settled::Unknown => SendResult::Unknown,
                 };
                 let delivery = u8::try_from(send).unwrap();
-                (Command::Settle { nonce, delivery, route: Label::of("console"), result }, of(nonce))
+                (Command::Settle { nonce, delivery, route, result }, of(nonce))
+            }
+            Ask::Receipt { nonce, send, route, arrival } => {
+                let delivery = u8::try_from(send).unwrap();
+                (Command::Receipt { nonce, delivery, route, arrival }, of(nonce))
             }
             Ask::CheckById { nonce, via, typed, wanted, address } => {
                 (check(Target::Id(nonce), self.issued(nonce), (typed, wanted, address)), via)
@@ -313,7 +321,7 @@ impl Pair {
 
     /// A number that registers with a password, to begin with.
     fn register(&mut self) -> Result<(), TestCaseError> {
-        let (sender, at, grant) = (Sender { address: 0, keyed: true }, door("wide/signup"), self.draw());
+        let (sender, at, grant) = (Sender { address: 0, keyed: true, unpaid: false }, door("wide/signup"), self.draw());
         self.step(Ask::Start { nonce: 900, door: at, sender })?;
         let (typed, wanted) = (Typed::Right, Wanted::Grant { nonce: grant });
         self.step(Ask::CheckById { nonce: 900, via: at.dialect, typed, wanted, address: 0 })?;
@@ -351,6 +359,11 @@ impl Pair {
     }
 }
 
+/// One of two gateways, the first three times out of four.
+fn route(choice: u8) -> Label {
+    if choice < 192 { Label::of("console") } else { Label::of("simulated") }
+}
+
 /// The outcome in the model's words.
 fn words(decision: &Decision) -> String {
     match &decision.outcome {
@@ -369,6 +382,9 @@ fn words(decision: &Decision) -> String {
         Outcome::Done => "done".to_owned(),
         Outcome::Refused(refusal) => refused(refusal),
         Outcome::Comparing(hash) => format!("comparing {:?}", hash.as_ref().map(number)),
+        Outcome::Received(Received::Unknown) => "no such message".to_owned(),
+        Outcome::Received(Received::Known) => "no news".to_owned(),
+        Outcome::Received(Received::Moved { sent_at, .. }) => format!("moved {}", sent_at.0),
         Outcome::Identified(account) => {
             let account = account.as_deref();
             let password = account.and_then(|account| account.password.as_ref()).map(number);

@@ -1,7 +1,7 @@
 //! Outcomes in a few words.
 
 use otpd::record::{
-    Account, ChallengeView, Decision, DeliveryState, Move, Outcome, Refusal, SendLimit, SignedIn, UnixMillis,
+    Account, ChallengeView, Decision, DeliveryState, Move, Outcome, Received, Refusal, SendLimit, SignedIn, UnixMillis,
 };
 
 use super::world::{T0, World, phone};
@@ -65,6 +65,9 @@ fn outcome(world: &World, outcome: &Outcome) -> String {
         Outcome::Comparing(hash) => {
             format!("comparing with {}", hash.as_ref().map_or("any", |hash| hash.expose()))
         }
+        Outcome::Received(Received::Unknown) => "no such message".to_owned(),
+        Outcome::Received(Received::Known) => "no news".to_owned(),
+        Outcome::Received(Received::Moved { sent_at, channel }) => format!("moved {channel} of {}", time(*sent_at)),
         Outcome::Refused(refused) => format!("no: {}", refusal(refused)),
     }
 }
@@ -85,6 +88,9 @@ fn view(world: &World, view: &ChallengeView) -> String {
         DeliveryState::Accepted => "accepted",
         DeliveryState::Failed => "failed",
         DeliveryState::Unknown => "unknown",
+        DeliveryState::Sent => "sent",
+        DeliveryState::Delivered => "delivered",
+        DeliveryState::Undelivered => "undelivered",
     });
     let sends = sends.collect::<Vec<_>>().join(" ");
     let status = format!("{:?}", view.status).to_lowercase();

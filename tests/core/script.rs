@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use expect_test::Expect;
 use otpd::record::{
-    Account, Code, Command, Door, IdempotencyKey, Label, OnMatch, Outcome, PasswordHash, ProfilePatch, Request,
-    SendResult, Sender, Target, UnixMillis,
+    Account, Arrival, Code, Command, Door, IdempotencyKey, Label, OnMatch, Outcome, PasswordHash, ProfilePatch,
+    Request, SendResult, Sender, Target, UnixMillis,
 };
 
 use super::{
@@ -169,7 +169,7 @@ impl<'a> Line<'a> {
     }
 
     fn sender(&self) -> Sender {
-        Sender { address: self.address(), keyed: self.words.contains(&"keyed") }
+        Sender { address: self.address(), keyed: self.words.contains(&"keyed"), unpaid: false }
     }
 
     /// What stands for the hash of a password: the text behind the option.
@@ -183,7 +183,7 @@ impl<'a> Line<'a> {
 
     fn command(&self, world: &mut World) -> Command {
         match self.verb {
-            "start" | "resend" | "settle" | "check" | "cancel" | "read" => self.challenge_command(world),
+            "start" | "resend" | "settle" | "receipt" | "check" | "cancel" | "read" => self.challenge_command(world),
             "compare" | "compared" | "look" | "who" | "shut" | "open" => self.password_command(world),
             _ => self.account_command(world),
         }
@@ -210,12 +210,24 @@ impl<'a> Line<'a> {
                     "dead" => SendResult::Failed { number_at_fault: true },
                     _ => SendResult::Unknown,
                 };
-                Command::Settle { nonce, delivery: self.word(1).parse().unwrap(), route: Label::of("twilio"), result }
+                Command::Settle { nonce, delivery: self.word(1).parse().unwrap(), route: self.route(), result }
+            }
+            "receipt" => {
+                let arrival = match self.word(2) {
+                    "sent" => Arrival::Sent,
+                    "delivered" => Arrival::Delivered,
+                    _ => Arrival::Undelivered,
+                };
+                Command::Receipt { nonce, delivery: self.word(1).parse().unwrap(), route: self.route(), arrival }
             }
             "check" => self.check(world, named, nonce),
             "cancel" => Command::Cancel { nonce },
             _ => Command::Read { nonce },
         }
+    }
+
+    fn route(&self) -> Label {
+        self.options.get("of").map_or(Label::of("twilio"), |route| Label::new(route).unwrap())
     }
 
     fn check(&self, world: &mut World, named: &str, nonce: u64) -> Command {

@@ -2,9 +2,9 @@
 
 use expect_test::expect_file;
 use otpd::record::{
-    Account, CHALLENGE_SENDS_MAX, Code, Command, Decision, HOUR, IdempotencyKey, Label, MINUTE, MessageFacts, OnMatch,
-    Outcome, PROFILE_BYTES_MAX, PasswordHash, Policy, Profile, ProfilePatch, Record, Request, Rules, SECOND, SENDS_MAX,
-    SESSIONS_MAX, SendResult, Sender, SessionRef, SignIn, Target, UnixMillis, decide,
+    Account, Arrival, CHALLENGE_SENDS_MAX, Code, Command, Decision, HOUR, IdempotencyKey, Label, MINUTE, MessageFacts,
+    OnMatch, Outcome, PROFILE_BYTES_MAX, PasswordHash, Policy, Profile, ProfilePatch, Received, Record, Request, Rules,
+    SECOND, SENDS_MAX, SESSIONS_MAX, SendResult, Sender, SessionRef, SignIn, Target, UnixMillis, decide,
     invariants::RECORD_BYTES_MAX,
     snapshot::{self, HEADER_LEN, Header, SCHEMA, Unreadable},
 };
@@ -64,6 +64,20 @@ fn sign_in(session: u64) -> SignIn {
 
 /// Something of everything a record can hold at once, in every state it can be in.
 fn rich() -> Record {
+    let mut built = rich_2();
+    for (nonce, delivery, arrival) in [
+        (0x0102_0304_0506_0708, 0, Arrival::Delivered),
+        (2, 0, Arrival::Sent),
+        (4, 0, Arrival::Undelivered),
+        (5, 0, Arrival::Delivered),
+    ] {
+        built.decide(Command::Receipt { nonce, delivery, route: Label::of("kavenegar"), arrival }, None);
+    }
+    built.record
+}
+
+/// The same without what schema 2 did not know.
+fn rich_2() -> Built {
     let mut built = rich_of(true);
     built.policy.block = policy(Label::of("pair")).block;
     let wrong = Code::from_digits("000001").unwrap();
@@ -77,7 +91,7 @@ fn rich() -> Record {
     built.now = built.now.plus(SECOND);
     built.decide(Command::BeginPassword { nonce: 74, address: 5, reveal: true }, None);
     built.decide(Command::SetActive { active: false }, None);
-    built.record
+    built
 }
 
 /// The same without what schema 1 did not know.
@@ -119,7 +133,7 @@ fn rich_of(registers: bool) -> Built {
     built.pass(&granted, OnMatch::Grant { nonce: 31, life_ms: 10 * MINUTE }, None);
     let mut chosen = begin(4, "four/login");
     chosen.chosen = Code::from_digits("0042");
-    chosen.sender = Sender { address: 2, keyed: true };
+    chosen.sender = Sender { address: 2, keyed: true, unpaid: false };
     built.decide(Command::Start(Box::new(chosen)), None);
     built.decide(settle(4, 0, SendResult::Unknown), None);
     built.decide(Command::Start(Box::new(begin(5, "v1/login"))), None);
@@ -144,9 +158,11 @@ fn golden_bytes() {
     let record = rich();
     let bytes = snapshot::encode(&record);
     let lines = bytes.chunks(32).map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n");
-    let golden = expect_file!["../golden/snapshot_v2.hex"];
+    let golden = expect_file!["../golden/snapshot_v3.hex"];
     golden.assert_eq(&lines.collect::<String>());
     assert_eq!(snapshot::decode(phone('A'), &bytes_of(golden.data())), Ok(record));
+    let older = expect_file!["../golden/snapshot_v2.hex"];
+    assert_eq!(snapshot::decode(phone('A'), &bytes_of(older.data())), Ok(rich_2().record));
     assert_eq!(snapshot::decode(phone('A'), &bytes_of(expect_file!["../golden/snapshot_v1.hex"].data())), Ok(rich_1()));
 }
 
@@ -170,6 +186,54 @@ fn schema_1_is_brought_up() {
     built.now = built.now.plus(HOUR);
     let began = built.decide(Command::BeginPassword { nonce: 1, address: 1, reveal: true }, None);
     assert_eq!(began.outcome, Outcome::Comparing(None));
+}
+
+/// A record of schema 2 has its sends by their challenge's channel, takes receipts, and is of schema 3 from then on.
+#[test]
+fn schema_2_is_brought_up() {
+    let bytes = bytes_of(expect_file!["../golden/snapshot_v2.hex"].data());
+    assert_eq!(Header::peek(&bytes).unwrap().schema, 2);
+    let mut built = Built::new(policy(Label::of("wide")));
+    built.record = snapshot::decode(phone('A'), &bytes).unwrap();
+    built.now = T0.plus(2 * MINUTE);
+    let (nonce, route, arrival) = (4, Label::of("kavenegar"), Arrival::Delivered);
+    let received = built.decide(Command::Receipt { nonce, delivery: 0, route, arrival }, None);
+    let sent = Received::Moved { sent_at: T0.plus(MINUTE), channel: Label::of("sms") };
+    assert_eq!(received.outcome, Outcome::Received(sent));
+    assert_eq!(snapshot::encode(&built.record)[0], SCHEMA);
+}
+
+/// A record that has no room left for the name of a route lets the receipt be, rather than something else.
+#[test]
+fn a_receipt_pushes_nothing_out() {
+    let mut built = Built::new(policy(Label::of("wide")));
+    let begin = |nonce: u64, note: usize| {
+        let mut start = start(nonce, longest_door(nonce));
+        start.sender = Sender { address: nonce, keyed: true };
+        start.facts = MessageFacts { locale: Some(text(35)), origin: Some(text(253)), app_hash: Some(text(11)) };
+        start.metadata = vec![("note".to_owned(), text(note))];
+        start
+    };
+    for nonce in 0..10 {
+        built.decide(Command::Start(Box::new(begin(nonce, 400))), u8::try_from(nonce).ok());
+    }
+    for resend in 0..40 {
+        let sender = Sender { address: 99, keyed: true };
+        built.decide(Command::Resend { nonce: 9 - resend / 7, sender, chosen: None }, None);
+    }
+    let room = RECORD_BYTES_MAX - snapshot::encode(&built.record).len();
+    assert!(room < 512, "{room} bytes are left");
+    let route = longest("route", 0);
+    let (mut moved, mut let_be) = (0, 0);
+    for (nonce, delivery) in (0..10).flat_map(|nonce| (0..8).map(move |delivery| (nonce, delivery))) {
+        let receipt = Command::Receipt { nonce, delivery, route, arrival: Arrival::Sent };
+        match built.decide(receipt, None).outcome {
+            Outcome::Received(Received::Moved { .. }) => moved += 1,
+            Outcome::Received(Received::Known) => let_be += 1,
+            _ => {}
+        }
+    }
+    assert!(moved > 0 && let_be > 0, "{moved} moved, {let_be} let be");
 }
 
 /// Security 58: no code, nor anything that one could search for it without the key, is in the bytes.
@@ -296,7 +360,7 @@ fn the_fullest_record_fits() {
     let begin = |nonce: u64| {
         let mut start = start(u64::MAX - nonce, longest_door(nonce % 100));
         start.channel = longest("channel", 0);
-        start.sender = Sender { address: u64::MAX - nonce, keyed: true };
+        start.sender = Sender { address: u64::MAX - nonce, keyed: true, unpaid: false };
         start.facts = MessageFacts { locale: Some(text(35)), origin: Some(text(253)), app_hash: Some(text(11)) };
         start.metadata = (0..16).map(|note| (format!("note{note:02}"), text(26))).collect();
         start.bound_to = None;
@@ -332,7 +396,7 @@ fn the_fullest_record_fits() {
     for nonce in 30..40 {
         issued.push(built.decide(Command::Start(Box::new(begin(nonce))), u8::try_from(nonce).ok()));
         for resend in 1..CHALLENGE_SENDS_MAX {
-            let (nonce, sender) = (u64::MAX - nonce, Sender { address: u64::MAX, keyed: true });
+            let (nonce, sender) = (u64::MAX - nonce, Sender { address: u64::MAX, keyed: true, unpaid: false });
             let delivery = u8::try_from(resend - 1).unwrap();
             built.decide(Command::Settle { nonce, delivery, route, result: SendResult::Unknown }, None);
             built.decide(

@@ -86,7 +86,7 @@ pub(crate) fn start(nonce: u64, door: Door) -> Start {
         chosen: None,
         digits: None,
         life_ms: None,
-        sender: Sender { address: 1, keyed: false },
+        sender: Sender { address: 1, keyed: false, unpaid: false },
         facts: MessageFacts::default(),
         metadata: Vec::new(),
         bound_to: None,

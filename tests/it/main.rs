@@ -6,7 +6,7 @@
 //!   `/v1/sessions`, as `contracts/v1.md` has them
 //! * `wire_idempotency` — retries with the same key
 //! * `wire_input`, `wire_numbers` — what a body, a code and a number may look like
-//! * `wire_dev` — codes in answers, for development alone
+//! * `wire_dev` — codes in answers, for development alone; `wire_test_numbers` — fixed ones, for testers
 //! * `dialect_table` — rows of a contract: a call and its exact answer; `dialect_*` — the tables, one file per dialect
 //! * `concurrency` — many at once on one number
 //! * `ip_limits` — the first and cheapest limit
@@ -69,4 +69,5 @@ mod wire_phone_change;
 mod wire_sends;
 mod wire_sessions;
 mod wire_start;
+mod wire_test_numbers;
 mod wire_verifications;

@@ -144,7 +144,7 @@ async fn only_an_open_verification_is_resent() {
     unknown.refused(400, "unknown_field").points_at("/via");
     app.wait_s(60);
     let auto = app.post(&path(&expired, "resend"), json!({ "channel": "auto" })).await.is(200);
-    assert_eq!(auto.text("channel"), "sms");
+    assert_eq!((auto.text("channel"), auto.body["deliveries"][1]["channel"].as_str()), ("sms".to_owned(), Some("sms")));
     app.wait_s(240);
     app.resend(&approved).await.refused(409, "already_approved");
     app.resend(&canceled).await.refused(410, "verification_closed");
@@ -186,8 +186,8 @@ async fn a_chosen_code_is_resent_by_who_knows_it() {
 /// the code it had is good for nothing. One retry for what may pass (security 44).
 #[tokio::test]
 async fn a_failed_send_is_given_back() {
-    for (class, tries) in [(SendClass::AuthFailed, 1), (SendClass::ProviderDown, 2)] {
-        let app = TestApp::with("sms.retry_backoff_ms = 0").await;
+    for (class, tries) in [(SendClass::RegionDenied, 1), (SendClass::ProviderDown, 2)] {
+        let app = TestApp::with("sms.retry_backoff_ms = 0\nsms.breaker_failures = 1000").await;
         for _ in 0..3 {
             app.gateway.next(vec![Script::Fail(class); tries]);
             start(&app).await.refused(502, "delivery_failed");
@@ -212,13 +212,28 @@ async fn a_dead_number_stays_spent() {
     }
 }
 
+/// A gateway that needs a person's hand is left alone at once, and whoever asks is told before anything is decided.
+#[tokio::test]
+async fn while_no_gateway_is_left_nothing_is_decided() {
+    let app = TestApp::start().await;
+    app.gateway.next([Script::Fail(SendClass::AuthFailed)]);
+    start(&app).await.refused(502, "delivery_failed");
+    let changes = app.counting.changes();
+    for _ in 0..3 {
+        let refused = start(&app).await;
+        let waits = refused.refused(503, "no_route_available").body["retry_after"].as_u64().unwrap();
+        assert!((1..=5).contains(&waits), "sms.breaker_open_ms is five seconds");
+    }
+    assert_eq!((app.gateway.sent().len(), app.counting.changes()), (1, changes));
+}
+
 /// A failed resend takes nothing away: the code that arrived before stays good.
 #[tokio::test]
 async fn a_failed_resend_leaves_the_code_good() {
     let app = TestApp::start().await;
     let id = app.start_for(TO).await;
     app.wait_s(30);
-    app.gateway.next([Script::Fail(SendClass::AuthFailed)]);
+    app.gateway.next([Script::Fail(SendClass::RegionDenied)]);
     app.resend(&id).await.refused(502, "delivery_failed");
     let read = app.get(&format!("/v1/verifications/{id}")).await.is(200);
     assert_eq!(read.text("status"), "pending");

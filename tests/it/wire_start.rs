@@ -200,7 +200,8 @@ fn obeyed(app: &TestApp, to: &str, more: &Value, answer: &Answer) {
     let text = app.gateway.sent_to(to).pop().unwrap();
     let code = app.gateway.code(to);
     assert_eq!(answer.text("purpose"), more["purpose"].as_str().unwrap_or("login"));
-    assert_eq!(answer.text("channel"), "sms", "{more}");
+    assert_eq!(answer.text("channel"), more["channel"].as_str().unwrap_or("sms"), "{more}");
+    assert_eq!(answer.body["deliveries"][0]["channel"], "sms", "{more}");
     if let Some(ttl) = more["ttl"].as_u64() {
         let expires = if ttl == 60 { "2026-01-01T00:01:00.000Z" } else { "2026-01-01T00:10:00.000Z" };
         assert_eq!(answer.text("expires_at"), expires);

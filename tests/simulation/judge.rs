@@ -5,7 +5,7 @@
 
 use otpd::{
     phone::{Fault, Reply},
-    record::{Command, DAY, Door, Outcome, PHONE_CHANGE, Policy, Refusal, SendResult, Target},
+    record::{Command, DAY, Door, Outcome, PHONE_CHANGE, Policy, Received, Refusal, SendResult, Target},
 };
 
 use super::{
@@ -135,7 +135,15 @@ impl Case<'_> {
                 }
                 _ => false,
             },
-            Outcome::Verification(_)
+            Outcome::Received(Received::Moved { .. }) => match &self.op.command {
+                Command::Receipt { nonce, delivery, arrival, .. } => {
+                    let stored = self.ledger.seen(self.person.phone).and_then(|seen| seen.delivery(*nonce, *delivery));
+                    stored.is_none_or(|stored| stored.has_come(*arrival))
+                }
+                _ => false,
+            },
+            Outcome::Received(_)
+            | Outcome::Verification(_)
             | Outcome::Exported(_)
             | Outcome::Released(_)
             | Outcome::Identified(_)
@@ -315,7 +323,7 @@ fn writes_nothing(command: &Command, outcome: &Outcome) -> bool {
             command,
             Command::Check { .. } | Command::Redeem { .. } | Command::EndPassword { .. } | Command::Adopt { .. }
         ),
-        Outcome::Identified(_) => true,
+        Outcome::Identified(_) | Outcome::Received(Received::Unknown | Received::Known) => true,
         Outcome::Done if matches!(command, Command::ReadGrant { .. }) => true,
         Outcome::Refused(Refusal::NothingToMove) => !matches!(command, Command::Release { .. }),
         Outcome::Refused(Refusal::AccountExists) => !matches!(command, Command::Check { .. }),

@@ -75,6 +75,7 @@ impl Case<'_> {
                 Ok(())
             }
             Command::Settle { .. }
+            | Command::Receipt { .. }
             | Command::Unlock
             | Command::ReadGrant { .. }
             | Command::Identify

@@ -345,7 +345,7 @@ fn pick_held<'a>(lots: &mut Lots, person: &'a Person) -> Option<&'a Held> {
 }
 
 fn sender(lots: &mut Lots) -> Sender {
-    Sender { address: lots.below(3), keyed: lots.chance(300) }
+    Sender { address: lots.below(3), keyed: lots.chance(300), unpaid: false }
 }
 
 /// Mostly one and the same.

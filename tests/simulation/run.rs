@@ -34,6 +34,8 @@ pub(crate) struct Sim {
     pub(crate) bios: Bios,
     pub(crate) chores: VecDeque<Chore>,
     pub(crate) settles: Vec<Settle>,
+    /// Messages that may still be heard of.
+    pub(crate) unreceipted: Vec<Settle>,
     pub(crate) moment: u64,
     pub(crate) trace: Trace,
     pub(crate) tally: Tally,
@@ -53,6 +55,7 @@ pub(crate) async fn run(seed: u64) -> Result<Tally, String> {
         bios: Bios::default(),
         chores: VecDeque::new(),
         settles: Vec::new(),
+        unreceipted: Vec::new(),
         moment: 0,
         trace: Trace::default(),
         tally: Tally::default(),

@@ -3,7 +3,7 @@
 //! The core's own types are closed to tests, and rules that read them through the core's own functions would share
 //! its mistakes.
 
-use otpd::record::{DAY, Move, PhoneNumber, invariants, snapshot};
+use otpd::record::{Arrival, DAY, Move, PhoneNumber, invariants, snapshot};
 use serde::Deserialize;
 
 /// A decoded record. Times are milliseconds since 1970.
@@ -71,6 +71,7 @@ pub(crate) enum SeenStage {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct SeenDelivery {
     pub(crate) number: u8,
+    pub(crate) route: Option<String>,
     pub(crate) state: String,
     pub(crate) repeated: bool,
 }
@@ -157,6 +158,10 @@ impl Seen {
         self.challenges.iter().find(|challenge| challenge.nonce == nonce)
     }
 
+    pub(crate) fn delivery(&self, nonce: u64, delivery: u8) -> Option<&SeenDelivery> {
+        self.challenge(nonce)?.deliveries.iter().find(|it| it.number == delivery)
+    }
+
     pub(crate) fn session(&self, nonce: u64) -> Option<&SeenSession> {
         self.sessions.iter().find(|session| session.nonce == nonce)
     }
@@ -209,6 +214,30 @@ impl Seen {
             (self.challenges.iter().any(|challenge| recent(challenge.created_at)), "challenges of the day"),
         ];
         reasons.into_iter().find(|(holds, _)| *holds).map(|(_, reason)| reason)
+    }
+}
+
+impl SeenDelivery {
+    /// Is it as far as that, or further? What would not arrive may have been taken by another gateway since.
+    pub(crate) fn has_come(&self, arrival: Arrival) -> bool {
+        match arrival {
+            Arrival::Delivered => self.state == "Delivered",
+            Arrival::Sent | Arrival::Undelivered => !["Sending", "Unknown", "Failed"].contains(&self.state.as_str()),
+        }
+    }
+
+    /// May it come to be `new`? A failure and a delivery are ends; what will not arrive may be another gateway's.
+    pub(crate) fn may_become(&self, new: &Self) -> bool {
+        let (old, next) = (self.state.as_str(), new.state.as_str());
+        let by_same = self.route == new.route;
+        match old {
+            _ if old == next => by_same,
+            "Sending" => true,
+            "Accepted" | "Unknown" => by_same && ["Sent", "Delivered", "Undelivered"].contains(&next),
+            "Sent" => by_same && ["Delivered", "Undelivered"].contains(&next),
+            "Undelivered" => !by_same && next == "Accepted",
+            _ => false,
+        }
     }
 }
 

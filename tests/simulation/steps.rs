@@ -123,8 +123,8 @@ impl Step<'_> {
             .deliveries
             .iter()
             .zip(&new.deliveries)
-            .all(|(old, new)| old.number == new.number && (old.state == new.state || old.state == "Sending"));
-        self.rule(sends_stay && new.deliveries.len() >= old.deliveries.len(), "what a send came to stays");
+            .all(|(old, new)| old.number == new.number && old.may_become(new));
+        self.rule(sends_stay && new.deliveries.len() >= old.deliveries.len(), "a send goes forward, and an end stays");
         if new.is_approved() && !old.is_approved() {
             self.rule(self.approved.is_none(), "I4 one match a step");
             self.rule(past.approved.insert(new.nonce), "I3 a code was approved twice");

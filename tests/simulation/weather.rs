@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use otpd::record::{Command, Label, OnMatch, Request, SendResult};
+use otpd::record::{Arrival, Command, Label, OnMatch, Request, SendResult};
 
 use super::{
     locks::COMPARING_MS,
@@ -126,8 +126,26 @@ impl Sim {
                 4 => ops.push(self.settle(settle, SendResult::Unknown)),
                 _ => {}
             }
+            self.receipts_of(settle, &mut ops);
         }
         ops
+    }
+
+    /// Receipts of a send: none, one or some, in any order, twice, late, and of another message now and then.
+    fn receipts_of(&mut self, settle: Settle, ops: &mut Vec<Op>) {
+        for _ in 0..self.lots.weighted(&[50, 25, 15, 10]) {
+            let late = if self.lots.chance(200) { self.unreceipted.pop() } else { None };
+            let Settle { who, nonce, delivery } = late.unwrap_or(settle);
+            let nonce = if self.lots.chance(30) { nonce ^ 1 } else { nonce };
+            let route = if self.lots.chance(900) { Label::of("sim") } else { Label::of("other") };
+            let arrival = *self.lots.pick(&[Arrival::Sent, Arrival::Delivered, Arrival::Undelivered]).unwrap();
+            for _ in 0..self.lots.weighted(&[0, 80, 20]) {
+                ops.push(self.plain(who, Command::Receipt { nonce, delivery, route, arrival }));
+            }
+        }
+        if self.unreceipted.len() < 64 {
+            self.unreceipted.push(settle);
+        }
     }
 
     fn settle(&mut self, settle: Settle, result: SendResult) -> Op {

@@ -196,7 +196,7 @@ pub(crate) fn start_with(bound_to: Option<otpd::record::SessionRef>) -> Command 
         chosen: None,
         digits: None,
         life_ms: None,
-        sender: Sender { address: 1, keyed: true },
+        sender: Sender { address: 1, keyed: true, unpaid: false },
         facts: otpd::record::MessageFacts::default(),
         metadata: Vec::new(),
         bound_to,

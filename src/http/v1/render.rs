@@ -71,15 +71,18 @@ fn status(status: Status) -> &'static str {
     }
 }
 
-fn delivery(channel: &str, delivery: &Delivery) -> DeliveryBody {
+fn delivery(delivery: &Delivery) -> DeliveryBody {
     DeliveryBody {
-        channel: channel.to_owned(),
+        channel: delivery.channel.as_str().to_owned(),
         route: delivery.route.map(|route| route.as_str().to_owned()),
         status: match delivery.state {
             DeliveryState::Sending => "sending",
             DeliveryState::Accepted => "accepted",
             DeliveryState::Failed => "failed",
             DeliveryState::Unknown => "unknown",
+            DeliveryState::Sent => "sent",
+            DeliveryState::Delivered => "delivered",
+            DeliveryState::Undelivered => "undelivered",
         },
         at: time(delivery.at),
     }
@@ -93,14 +96,13 @@ fn metadata(view: &ChallengeView) -> Map<String, Value> {
 impl VerificationBody {
     pub(super) fn new(verification: &Verification, now: UnixMillis) -> Self {
         let view = &verification.view;
-        let channel = view.channel.as_str();
         let open = view.status == Status::Pending;
         Self {
             id: verification.id.clone(),
             status: status(view.status),
             to_masked: verification.phone.masked(),
             purpose: view.door.purpose.as_str().to_owned(),
-            channel: channel.to_owned(),
+            channel: view.channel.as_str().to_owned(),
             created_at: time(view.created_at),
             expires_at: time(view.expires_at),
             attempts_remaining: view.attempts_remaining,
@@ -108,7 +110,7 @@ impl VerificationBody {
                 allowed_in: if open { view.resend_at.since(now).div_ceil(SECOND) } else { 0 },
                 remaining: if open { view.resends_remaining } else { 0 },
             },
-            deliveries: view.deliveries.iter().map(|entry| delivery(channel, entry)).collect(),
+            deliveries: view.deliveries.iter().map(delivery).collect(),
             metadata: metadata(view),
             receipt: None,
             is_new_user: None,
@@ -216,7 +218,7 @@ pub(super) fn export(phone: PhoneNumber, export: &Export, sessions: &[Value]) ->
             "created_at": time(view.created_at),
             "expires_at": time(view.expires_at),
             "attempts_remaining": view.attempts_remaining,
-            "deliveries": view.deliveries.iter().map(|d| delivery(view.channel.as_str(), d)).collect::<Vec<_>>(),
+            "deliveries": view.deliveries.iter().map(delivery).collect::<Vec<_>>(),
             "metadata": metadata(view),
         })
     });

@@ -98,6 +98,9 @@ fn apply(rules: Rules<'_>, before: &Record, after: &mut Record, command: &Comman
         Command::Settle { nonce, delivery, route, result } => {
             send::settle(after, (*nonce, *delivery), *route, *result, now)
         }
+        Command::Receipt { nonce, delivery, route, arrival } => {
+            send::receipt(after, (*nonce, *delivery), *route, *arrival)
+        }
         Command::Check { target, code, on_match, session, address } => {
             let check =
                 check::Check { target: *target, code, on_match: *on_match, session: *session, address: *address };

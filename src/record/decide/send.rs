@@ -2,15 +2,17 @@
 
 use crate::record::{
     challenge::{
-        CHALLENGE_SENDS_MAX, CHALLENGES_MAX, Challenge, ChallengeView, Delivery, DeliveryState, Secret, Stage,
+        Arrival, CHALLENGE_SENDS_MAX, CHALLENGES_MAX, Challenge, ChallengeView, Delivery, DeliveryState, Secret, Stage,
     },
     code::Code,
     command::{Command, SendResult, Sender, Start},
+    invariants::RECORD_BYTES_MAX,
     label::Label,
     number::PhoneNumber,
-    outcome::{Draft, Outcome, Refusal, SendLimit},
+    outcome::{Draft, Outcome, Received, Refusal, SendLimit},
     policy::Policy,
     seal::Keyring,
+    snapshot,
     state::Record,
     time::UnixMillis,
     window::{Limited, SENDS_MAX, SendLog, Sent},
@@ -136,12 +138,14 @@ fn deliver(
     let phone = after.phone;
     let Some(challenge) = after.challenge_mut(nonce) else { return Step::refused(Refusal::UnknownChallenge) };
     let delivery = u8::try_from(challenge.deliveries.len()).unwrap_or(u8::MAX);
-    let state = DeliveryState::Sending;
-    challenge.deliveries.push(Delivery { number: delivery, at: now, route: None, state, repeated: false });
+    let (channel, state) = (challenge.channel, DeliveryState::Sending);
+    challenge.deliveries.push(Delivery { number: delivery, at: now, channel, route: None, state, repeated: false });
     let Some(draft) = draft(rules.keys, challenge, phone, delivery, chosen) else {
         return Step::refused(Refusal::Closed);
     };
-    after.sends.add(Sent { at: now, address: sender.address, challenge: nonce, delivery, answered: false });
+    if !sender.unpaid {
+        after.sends.add(Sent { at: now, address: sender.address, challenge: nonce, delivery, answered: false });
+    }
     debug_assert!(after.sends.times().len() <= SENDS_MAX, "the day's limit bounds the list");
     match view(rules.policy, after, nonce, now) {
         Some(view) => Step::sending(Outcome::Issued(view), draft),
@@ -162,6 +166,7 @@ fn draft(
     };
     Some(Draft {
         nonce: challenge.nonce,
+        key: challenge.key,
         delivery,
         door: challenge.door,
         channel: challenge.channel,
@@ -187,17 +192,16 @@ pub(super) fn settle(
     now: UnixMillis,
 ) -> Step {
     let Some(challenge) = after.challenge_mut(nonce) else { return Step::unchanged(Outcome::Done) };
-    let sending = |delivery: &&mut Delivery| delivery.number == number && delivery.state == DeliveryState::Sending;
-    let Some(delivery) = challenge.deliveries.iter_mut().find(sending) else {
-        return Step::unchanged(Outcome::Done);
-    };
-    delivery.route = Some(route);
-    delivery.state = match result {
+    let state = match result {
         SendResult::Accepted => DeliveryState::Accepted,
         SendResult::Failed { .. } => DeliveryState::Failed,
         SendResult::Unknown => DeliveryState::Unknown,
     };
-    let settled = delivery.clone();
+    let mut deliveries = challenge.deliveries.iter_mut();
+    let delivery = deliveries.find(|delivery| delivery.number == number);
+    let Some(settled) = delivery.and_then(|delivery| delivery.settle(route, state).then(|| delivery.clone())) else {
+        return Step::unchanged(Outcome::Done);
+    };
     let only_send = challenge.deliveries.iter().all(|delivery| delivery.state == DeliveryState::Failed);
     if only_send && challenge.stage == Stage::Pending {
         challenge.stage = Stage::Failed { at: now };
@@ -207,6 +211,26 @@ pub(super) fn settle(
     }
     settle_answers(after, nonce, &settled);
     Step::changed(Outcome::Done)
+}
+
+/// Moves a known send forward as its receipt says, and nothing else (security 115 and 116). What has no room for the
+/// route's name is let be: a receipt must not push anything out of the record.
+pub(super) fn receipt(after: &mut Record, (nonce, number): (u64, u8), route: Label, arrival: Arrival) -> Step {
+    let unmoved = |received| Step::unchanged(Outcome::Received(received));
+    let deliveries = after.challenge_mut(nonce).into_iter().flat_map(|challenge| &mut challenge.deliveries);
+    let Some(delivery) = deliveries.into_iter().find(|delivery| delivery.number == number) else {
+        return unmoved(Received::Unknown);
+    };
+    if !delivery.arrive(route, arrival) {
+        return unmoved(Received::Known);
+    }
+    let (sent_at, channel) = (delivery.at, delivery.channel);
+    let moved = delivery.clone();
+    settle_answers(after, nonce, &moved);
+    if snapshot::encoded_len(after) > RECORD_BYTES_MAX {
+        return unmoved(Received::Known);
+    }
+    Step::changed(Outcome::Received(Received::Moved { sent_at, channel }))
 }
 
 /// Kept answers show what the send came to; that of a failed send is dropped, so a retry is judged anew.

@@ -1,12 +1,13 @@
 //! Records of schema 1: no passwords, no blocked addresses, no account could be shut.
 //!
-//! Only what differs is said again; the parts that schema 2 did not change are its own types. Never written.
+//! Only what differs is said again; the parts that later schemas did not change are their own types. Never written.
 
 use serde::Deserialize;
 
+use super::schema_2::{Challenge, KeptAnswer};
 use crate::record::{
-    account, blocks::Blocks, challenge::Challenge, grant::Grant, guesses::Guesses, idempotency::KeptAnswer,
-    number::PhoneNumber, passwords::PasswordTries, session::Session, state, time::UnixMillis, window::SendLog,
+    account, blocks::Blocks, challenge, grant::Grant, guesses::Guesses, idempotency, number::PhoneNumber,
+    passwords::PasswordTries, session::Session, state, time::UnixMillis, window::SendLog,
 };
 
 #[derive(Deserialize)]
@@ -47,13 +48,13 @@ impl From<Record> for state::Record {
             phone: old.phone,
             version: old.version,
             seen_at: old.seen_at,
-            challenges: old.challenges,
+            challenges: old.challenges.into_iter().map(challenge::Challenge::from).collect(),
             sends: old.sends,
             guesses: old.guesses,
             account: old.account.map(account::Account::from),
             sessions: old.sessions,
             grants: old.grants,
-            answers: old.answers,
+            answers: old.answers.into_iter().map(idempotency::KeptAnswer::from).collect(),
             claim: old.claim,
             parcel: old.parcel.map(state::Parcel::from),
             blocks: Blocks::default(),
