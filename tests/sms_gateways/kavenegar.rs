@@ -121,7 +121,6 @@ async fn a_strange_line_or_template_is_a_setting_to_mend() {
 async fn every_code_its_class_and_its_tries() {
     use SendClass as C;
     let fake = start().await;
-    let sender = sender(gateway(&fake, |_| {}));
     let table = [
         (400, Some(C::BadConfig)),
         (401, Some(C::AuthFailed)),
@@ -148,6 +147,8 @@ async fn every_code_its_class_and_its_tries() {
     ];
     for (code, class) in table {
         for reply in [error(code), error_in_success(code)] {
+            // A policy of its own per row: the breaker of one must not refuse the next.
+            let sender = sender(gateway(&fake, |_| {}));
             let (before, taken) = (fake.requests(), fake.taken().len());
             fake.next(Step::Answer(reply));
             let report = send(&sender, TO).await;

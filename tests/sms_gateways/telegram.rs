@@ -138,7 +138,6 @@ async fn a_flood_says_how_long_to_wait() {
 async fn every_reason_its_class_and_its_tries() {
     use SendClass as C;
     let fake = start().await;
-    let sender = sender(gateway(&fake, None));
     let table = [
         ("ACCESS_TOKEN_INVALID", Some(C::AuthFailed)),
         ("ACCESS_TOKEN_REQUIRED", Some(C::AuthFailed)),
@@ -156,6 +155,8 @@ async fn every_reason_its_class_and_its_tries() {
     ];
     for (word, class) in table {
         for status in [400, 200] {
+            // A policy of its own per row: the breaker of one must not refuse the next.
+            let sender = sender(gateway(&fake, None));
             let (before, taken) = (fake.requests(), fake.taken().len());
             fake.next(Step::Answer(refusal(status, word)));
             let report = send(&sender, TO).await;

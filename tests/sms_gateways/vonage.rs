@@ -102,7 +102,6 @@ async fn every_part_counts() {
 async fn every_code_its_class_and_its_tries() {
     use SendClass as C;
     let fake = start().await;
-    let sender = sender(gateway(&fake));
     let table = [
         (1, "Throughput Rate Exceeded", None),
         (2, "Missing from param", Some(C::BadConfig)),
@@ -128,6 +127,8 @@ async fn every_code_its_class_and_its_tries() {
         (99, "?", Some(C::UnknownOutcome)),
     ];
     for (code, text, class) in table {
+        // A policy of its own per row: the breaker of one must not refuse the next.
+        let sender = sender(gateway(&fake));
         let (before, taken) = (fake.requests(), fake.taken().len());
         fake.next(Step::Answer(refusal(code, text)));
         let report = send(&sender, TO).await;

@@ -47,18 +47,15 @@ fn said(twiml: &str) -> Option<String> {
 
 /// Text, and pauses of at most ten seconds in it, which need one of the voices that understand them.
 fn sentence(say: roxmltree::Node<'_, '_>) -> Option<String> {
-    say.attribute("language")?;
-    let voice = say.attribute("voice")?;
-    if !voice.starts_with("Polly.") && !voice.starts_with("Google.") {
-        return None;
-    }
+    let voice = say.attribute("voice").unwrap_or_default();
+    let understands_pauses = voice.starts_with("Polly.") || voice.starts_with("Google.");
     let mut text = String::new();
     for piece in say.children() {
         match piece.tag_name().name() {
             "" => text.push_str(piece.text()?),
             "break" => {
                 let millis: u32 = piece.attribute("time")?.strip_suffix("ms")?.parse().ok()?;
-                (millis <= 10_000 && !piece.has_children()).then_some(())?;
+                (understands_pauses && millis <= 10_000 && !piece.has_children()).then_some(())?;
                 text.push(' ');
             }
             _ => return None,
