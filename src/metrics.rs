@@ -80,8 +80,22 @@ pub const REFUSAL_REASONS: &[&str] = &[
     "proof_of_work",
 ];
 /// Who sent: the gateway's name.
-pub const SMS_ROUTES: &[&str] =
-    &["console", "simulated", "twilio", "kavenegar", "mshastra", "vonage", "webhook", "sns", "telegram"];
+pub const SMS_ROUTES: &[&str] = &[
+    "console",
+    "simulated",
+    "twilio",
+    "kavenegar",
+    "mshastra",
+    "vonage",
+    "webhook",
+    "sns",
+    "telegram",
+    "twilio_voice",
+    "twilio_verify",
+    "vonage_messages",
+];
+/// Whether a provider that wants to know was told how a verification ended; `forgotten` ones made room for others.
+pub const FEEDBACK_OUTCOMES: &[&str] = &["told", "failed", "forgotten"];
 /// Countries are ISO 3166-1 codes, a closed set; `other` if the numbering plans know none.
 const COUNTRIES: &[&str] = &["IR", "US", "other"];
 /// What became of a send: accepted, a class of `sms::SendClass`, or `overloaded` when it was not tried.
@@ -173,6 +187,8 @@ metrics_table! {
     SMS_RETRIES = "otpd_sms_retries_total", Kind::Counter, Count, ["route": SMS_ROUTES];
     /// Time of one try to send a message.
     SMS_SEND_SECONDS = "otpd_sms_send_seconds", Kind::Histogram(SEND_BUCKETS), Seconds, ["route": SMS_ROUTES];
+    /// Ends of verifications that a provider wants to be told, by what became of that.
+    SMS_FEEDBACK = "otpd_sms_feedback_total", Kind::Counter, Count, ["route": SMS_ROUTES, "outcome": FEEDBACK_OUTCOMES];
     /// Whether the gateway is used: 0 yes, 1 one message is finding out, 2 it is left alone.
     ROUTE_BREAKER = "otpd_route_breaker", Kind::Gauge, Count, ["route": SMS_ROUTES];
     /// Share of a gateway's codes that were used lately.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use self::messages::proof_of_work;
 pub use self::messages::texts;
-use super::{StartError, World, dialects};
+use super::{StartError, World, dialects, gateways};
 use crate::{
     http::{
         body::BodyLimits,
@@ -36,20 +36,10 @@ use crate::{
     sms::{
         Channel, Gateway,
         breaker::BreakerSettings,
-        console::Console,
         country::Country,
-        kavenegar::{Kavenegar, KavenegarSettings},
-        mshastra::{Mshastra, MshastraSettings},
-        outbound::HttpLimits,
         routes::{Order, RouteRow, Routes},
         sender::{Sender, SenderSettings},
-        simulated::{Simulated, SimulatedSettings},
-        sns::{Sns, SnsSettings},
         statistics::StatisticsSettings,
-        telegram::{Telegram, TelegramSettings},
-        twilio::{Twilio, TwilioSettings},
-        vonage::{Vonage, VonageSettings},
-        webhook::{Webhook, WebhookSettings},
     },
     store::{
         SnapshotStore,
@@ -86,7 +76,7 @@ impl Files {
     }
 }
 
-fn millis(length: Duration) -> Millis {
+pub(super) fn millis(length: Duration) -> Millis {
     Millis::try_from(length.as_millis()).unwrap_or(Millis::MAX)
 }
 
@@ -287,7 +277,7 @@ fn routes(settings: &Settings, world: &World) -> Result<Routes, StartError> {
     }
     let mut made: HashMap<GatewayKind, Arc<dyn Gateway>> = HashMap::new();
     for kind in sms.gateways() {
-        made.insert(kind, gateway(settings, world, kind)?);
+        made.insert(kind, gateways::gateway(settings, world, kind)?);
     }
     let named = |kind: &GatewayKind| made.get(kind).cloned();
     let row = |route: &settings::Route| RouteRow {
@@ -301,124 +291,11 @@ fn routes(settings: &Settings, world: &World) -> Result<Routes, StartError> {
     Ok(Routes::new(default, sms.routes.iter().map(row).collect(), &auto)?)
 }
 
-fn channel(channel: settings::Channel) -> Channel {
+pub(super) fn channel(channel: settings::Channel) -> Channel {
     match channel {
         settings::Channel::Sms => Channel::Sms,
         settings::Channel::Voice => Channel::Voice,
         settings::Channel::Whatsapp => Channel::Whatsapp,
-    }
-}
-
-fn gateway(settings: &Settings, world: &World, kind: GatewayKind) -> Result<Arc<dyn Gateway>, StartError> {
-    Ok(match kind {
-        GatewayKind::Console => Arc::new(Console::stdout().test_mode(settings.sms.console_test_mode)),
-        GatewayKind::Simulated => {
-            let simulated = settings.sms.simulated;
-            let settings =
-                SimulatedSettings { failure_rate: simulated.failure_rate, latency_ms: millis(simulated.latency) };
-            Arc::new(Simulated::new(settings, Arc::clone(&world.entropy))?)
-        }
-        GatewayKind::Twilio => Arc::new(Twilio::new(twilio(&settings.sms.twilio))?),
-        GatewayKind::Kavenegar => Arc::new(Kavenegar::new(&kavenegar(&settings.sms.kavenegar))?),
-        GatewayKind::Mshastra => Arc::new(Mshastra::new(mshastra(&settings.sms.mshastra))?),
-        GatewayKind::Vonage => Arc::new(Vonage::new(vonage(&settings.sms.vonage))?),
-        GatewayKind::Webhook => {
-            let webhook = webhook(&settings.sms.webhook);
-            Arc::new(Webhook::new(&webhook, Arc::clone(&world.clock))?)
-        }
-        GatewayKind::Sns => Arc::new(Sns::new(sns(&settings.sms.sns), Arc::clone(&world.clock))?),
-        GatewayKind::Telegram => Arc::new(Telegram::new(telegram(&settings.sms.telegram))?),
-    })
-}
-
-fn twilio(twilio: &settings::Twilio) -> TwilioSettings {
-    TwilioSettings {
-        base_url: twilio.base_url.clone(),
-        account_sid: twilio.account_sid.clone().unwrap_or_default(),
-        api_key_sid: twilio.api_key_sid.clone(),
-        auth_token: twilio.auth_token.clone().unwrap_or_default(),
-        from: twilio.from.clone(),
-        messaging_service_sid: twilio.messaging_service_sid.clone(),
-        test_mode: twilio.test_mode,
-        limits: http_limits(&twilio.limits),
-    }
-}
-
-fn kavenegar(kavenegar: &settings::Kavenegar) -> KavenegarSettings {
-    KavenegarSettings {
-        base_url: kavenegar.base_url.clone(),
-        api_key: kavenegar.api_key.clone().unwrap_or_default(),
-        sender: kavenegar.sender.clone(),
-        template: kavenegar.template.clone(),
-        limits: http_limits(&kavenegar.limits),
-    }
-}
-
-fn mshastra(mshastra: &settings::Mshastra) -> MshastraSettings {
-    MshastraSettings {
-        base_url: mshastra.base_url.clone(),
-        user: mshastra.user.clone().unwrap_or_default(),
-        password: mshastra.password.clone().unwrap_or_default(),
-        sender: mshastra.sender.clone().unwrap_or_default(),
-        limits: http_limits(&mshastra.limits),
-    }
-}
-
-fn vonage(vonage: &settings::Vonage) -> VonageSettings {
-    VonageSettings {
-        base_url: vonage.base_url.clone(),
-        api_key: vonage.api_key.clone().unwrap_or_default(),
-        api_secret: vonage.api_secret.clone().unwrap_or_default(),
-        from: vonage.from.clone().unwrap_or_default(),
-        limits: http_limits(&vonage.limits),
-    }
-}
-
-fn webhook(webhook: &settings::Webhook) -> WebhookSettings {
-    WebhookSettings {
-        base_url: webhook.base_url.clone(),
-        secret: webhook.secret.clone().unwrap_or_default(),
-        secret_previous: webhook.secret_previous.clone(),
-        auth_header: webhook.auth_header.clone(),
-        auth_value: webhook.auth_value.clone(),
-        body: webhook.body.clone(),
-        success_statuses: webhook.success_statuses.clone(),
-        success_pointer: webhook.success_pointer.clone(),
-        success_equals: webhook.success_equals.clone(),
-        id_pointer: webhook.id_pointer.clone(),
-        error_pointer: webhook.error_pointer.clone(),
-        error_classes: webhook.error_classes.clone(),
-        limits: http_limits(&webhook.limits),
-    }
-}
-
-fn sns(sns: &settings::Sns) -> SnsSettings {
-    SnsSettings {
-        base_url: sns.base_url.clone(),
-        region: sns.region.clone().unwrap_or_default(),
-        access_key_id: sns.access_key_id.clone().unwrap_or_default(),
-        secret_access_key: sns.secret_access_key.clone().unwrap_or_default(),
-        sender_id: sns.sender_id.clone(),
-        origination_number: sns.origination_number.clone(),
-        limits: http_limits(&sns.limits),
-    }
-}
-
-fn telegram(telegram: &settings::Telegram) -> TelegramSettings {
-    TelegramSettings {
-        base_url: telegram.base_url.clone(),
-        access_token: telegram.access_token.clone().unwrap_or_default(),
-        sender_username: telegram.sender_username.clone(),
-        limits: http_limits(&telegram.limits),
-    }
-}
-
-fn http_limits(limits: &settings::HttpLimits) -> HttpLimits {
-    HttpLimits {
-        timeout_ms: millis(limits.timeout),
-        connect_timeout_ms: millis(limits.connect_timeout),
-        response_bytes_max: limits.response_bytes_max,
-        connections_idle_max: limits.connections_idle_max,
     }
 }
 

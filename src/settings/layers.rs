@@ -16,7 +16,7 @@ use toml::{Table, Value};
 use super::{DEFAULTS, Problem, VARIABLE_PREFIX};
 
 /// Keys whose values are secrets: hidden everywhere, and readable from a file by `<variable>_FILE`.
-const SECRETS: [&str; 10] = [
+const SECRETS: [&str; 14] = [
     "sms.twilio.auth_token",
     "sms.kavenegar.api_key",
     "sms.mshastra.password",
@@ -26,6 +26,10 @@ const SECRETS: [&str; 10] = [
     "sms.webhook.auth_value",
     "sms.sns.secret_access_key",
     "sms.telegram.access_token",
+    "sms.twilio_voice.auth_token",
+    "sms.twilio_verify.auth_token",
+    "sms.vonage_messages.api_secret",
+    "sms.vonage_messages.private_key",
     "token.secret",
 ];
 

@@ -10,6 +10,7 @@
 mod aliases;
 mod dialects;
 mod env_file;
+mod gateways;
 mod layers;
 mod policy;
 mod reader;
@@ -22,13 +23,14 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 pub use self::{
     dialects::Dialect,
+    gateways::{
+        HttpLimits, Kavenegar, Mshastra, Sns, Telegram, Twilio, TwilioVerify, TwilioVoice, Vonage, VonageMessages,
+        Webhook,
+    },
     policy::{Api, Codes, Dev, Limits, Password, ProofMode, ProofOfWork, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
-    sms::{
-        Channel, GatewayKind, HttpLimits, Kavenegar, Mshastra, Route, Simulated, Sms, Sns, Telegram, Twilio, Vonage,
-        Webhook,
-    },
+    sms::{Channel, GatewayKind, Route, Simulated, Sms},
     storage::{Durability, Phone, Store, Validation},
 };
 use self::{layers::Layers, reader::Reader};

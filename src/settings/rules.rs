@@ -110,6 +110,9 @@ fn limits(s: &Settings, kind: GatewayKind) -> Option<HttpLimits> {
         GatewayKind::Webhook => Some(s.sms.webhook.limits),
         GatewayKind::Sns => Some(s.sms.sns.limits),
         GatewayKind::Telegram => Some(s.sms.telegram.limits),
+        GatewayKind::TwilioVoice => Some(s.sms.twilio_voice.limits),
+        GatewayKind::TwilioVerify => Some(s.sms.twilio_verify.limits),
+        GatewayKind::VonageMessages => Some(s.sms.vonage_messages.limits),
     }
 }
 
@@ -162,11 +165,46 @@ fn needed_by(s: &Settings, kind: GatewayKind) -> Vec<Rule> {
             (s.sms.sns.access_key_id.is_some(), "sms.sns.access_key_id", SNS),
             (s.sms.sns.secret_access_key.is_some(), "sms.sns.secret_access_key", SNS),
         ],
+        GatewayKind::TwilioVoice => needed_by_voice(s),
+        GatewayKind::TwilioVerify => needed_by_verify(s),
+        GatewayKind::VonageMessages => needed_by_messages(s),
         GatewayKind::Telegram => vec![
             (!s.sms.telegram.base_url.is_empty(), "sms.telegram.base_url", TELEGRAM),
             (s.sms.telegram.access_token.is_some(), "sms.telegram.access_token", TELEGRAM),
         ],
     }
+}
+
+fn needed_by_voice(s: &Settings) -> Vec<Rule> {
+    const TEXT: &str = "must be set where sms.gateway or a route names \"twilio_voice\"";
+    let voice = &s.sms.twilio_voice;
+    vec![
+        (!voice.base_url.is_empty(), "sms.twilio_voice.base_url", TEXT),
+        (voice.account_sid.is_some(), "sms.twilio_voice.account_sid", TEXT),
+        (voice.auth_token.is_some(), "sms.twilio_voice.auth_token", TEXT),
+        (voice.from.is_some(), "sms.twilio_voice.from", TEXT),
+    ]
+}
+
+fn needed_by_verify(s: &Settings) -> Vec<Rule> {
+    const TEXT: &str = "must be set where sms.gateway or a route names \"twilio_verify\"";
+    let verify = &s.sms.twilio_verify;
+    vec![
+        (!verify.base_url.is_empty(), "sms.twilio_verify.base_url", TEXT),
+        (verify.account_sid.is_some(), "sms.twilio_verify.account_sid", TEXT),
+        (verify.auth_token.is_some(), "sms.twilio_verify.auth_token", TEXT),
+        (verify.service_sid.is_some(), "sms.twilio_verify.service_sid", TEXT),
+    ]
+}
+
+/// The login is one pair or the other, which the gateway judges as a whole.
+fn needed_by_messages(s: &Settings) -> Vec<Rule> {
+    const TEXT: &str = "must be set where sms.gateway or a route names \"vonage_messages\"";
+    let messages = &s.sms.vonage_messages;
+    vec![
+        (!messages.base_url.is_empty(), "sms.vonage_messages.base_url", TEXT),
+        (messages.from.is_some(), "sms.vonage_messages.from", TEXT),
+    ]
 }
 
 /// Two tries, and between them the drawn pause (at most one and a half of it) or what the provider asked for.

@@ -11,9 +11,9 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Accepted, Gateway, SendClass, SendError, Sms};
+use super::{Accepted, Channel, Gateway, SendClass, SendError, Sms};
 
-/// Prints `[console sms] to +989123456789: <text>`, one line per message.
+/// Prints `[console sms] to +989123456789: <text>`, one line per message, with the channel it would go by.
 #[derive(Clone)]
 pub struct Console {
     writer: Arc<Mutex<dyn Write + Send>>,
@@ -51,6 +51,10 @@ impl Gateway for Console {
         "console"
     }
 
+    fn channels(&self) -> &[Channel] {
+        &Channel::ALL
+    }
+
     fn is_real(&self) -> bool {
         false
     }
@@ -81,7 +85,7 @@ fn print(writer: &Mutex<dyn Write + Send>, line: &str) -> io::Result<()> {
 
 /// The line of a message, with its line feed at the end and no other line break inside.
 fn line(sms: &Sms) -> String {
-    let mut line = format!("[console sms] to {}: ", sms.to.to_e164());
+    let mut line = format!("[console {}] to {}: ", sms.channel, sms.to.to_e164());
     for letter in sms.text.chars() {
         if letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}') {
             line.extend(letter.escape_default());
@@ -146,6 +150,14 @@ mod tests {
         ];
         for (text, printed) in table {
             assert_eq!(line(&sms(text)), format!("[console sms] to +989123456789: {printed}\n"));
+        }
+    }
+
+    #[test]
+    fn the_line_names_the_channel() {
+        for channel in Channel::ALL {
+            let sms = Sms { channel, ..sms("482913") };
+            assert_eq!(line(&sms), format!("[console {channel}] to +989123456789: 482913\n"));
         }
     }
 

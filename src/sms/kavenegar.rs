@@ -1,4 +1,5 @@
-//! Kavenegar: `verify/lookup` with a template of the account, or `sms/send` with our text (`providers.md` section 3).
+//! Kavenegar: `verify/lookup` with a template of the account, as a text or as a call, or `sms/send` with our text
+//! (`providers.md` section 3).
 //!
 //! Owns the request and the form of a number. What an answer means is `verdict`'s, what a setting may be is
 //! `settings`'s. The key is part of the URL, so no URL is ever shown (security 110). Never repeats a request, and never
@@ -15,7 +16,7 @@ use serde::Serialize;
 
 pub use self::settings::KavenegarSettings;
 use self::settings::{Checked, Lookup};
-use super::{Accepted, Gateway, SendError, SettingError, Sms, outbound::Outbound};
+use super::{Accepted, Channel, Gateway, SendClass, SendError, SettingError, Sms, outbound::Outbound};
 use crate::record::PhoneNumber;
 
 /// Its name in configuration, metrics and errors.
@@ -56,21 +57,32 @@ impl Gateway for Kavenegar {
         NAME
     }
 
+    /// Calls go by template only.
+    fn channels(&self) -> &[Channel] {
+        if self.lookup.is_some() { &[Channel::Sms, Channel::Voice] } else { &[Channel::Sms] }
+    }
+
     fn is_real(&self) -> bool {
         true
     }
 
     async fn send(&self, sms: &Sms) -> Result<Accepted, SendError> {
         let receptor = &receptor(sms.to);
+        let is_call = sms.channel == Channel::Voice;
         if let (Some(Lookup { url, template }), Some(code)) = (&self.lookup, &sms.code) {
-            return self.post(url, &LookupForm { receptor, template, token: code.reveal() }).await;
+            let kind = is_call.then_some("call");
+            return self.post(url, &LookupForm { receptor, template, token: code.reveal(), kind }).await;
         }
-        self.post(&self.send, &SendForm { receptor, message: &sms.text, sender: self.sender.as_deref() }).await
+        if is_call {
+            let reason = "kavenegar calls with codes only, and by a template";
+            return Err(SendError::new(SendClass::BadConfig, reason));
+        }
+        let localid = local_id(sms.id);
+        self.post(&self.send, &SendForm { receptor, message: &sms.text, sender: self.sender.as_deref(), localid }).await
     }
 }
 
-/// Parameters of `sms/send`. Not here: `localid` needs an id of ours that outlives a try, and `date` and `type` are
-/// good as they are.
+/// Parameters of `sms/send`. Not here: `date` and `type` are good as they are.
 #[derive(Serialize)]
 struct SendForm<'a> {
     receptor: &'a str,
@@ -78,15 +90,24 @@ struct SendForm<'a> {
     /// Without it the account's own line sends.
     #[serde(skip_serializing_if = "Option::is_none")]
     sender: Option<&'a str>,
+    /// Our own id: the message can be asked for by it.
+    localid: u64,
 }
 
-/// Parameters of `verify/lookup`. Not here: `type`, whose spelling the provider's own clients disagree about, and which
-/// is an SMS if left out; other tokens, because a code is all there is to say.
+/// What Kavenegar takes as an id of ours: a whole number that fits 63 bits, the same in every try of a message.
+fn local_id(id: u128) -> u64 {
+    u64::try_from(id & u128::from(u64::MAX >> 1)).unwrap_or_default()
+}
+
+/// Parameters of `verify/lookup`. Not here: other tokens, because a code is all there is to say.
 #[derive(Serialize)]
 struct LookupForm<'a> {
     receptor: &'a str,
     template: &'a str,
     token: &'a str,
+    /// `call`, or left out for an SMS: the provider's own clients disagree about the spelling of that.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
 }
 
 /// The one recipient as Kavenegar wants it, digits only, so that it can never be read as a list: Iranian mobile numbers

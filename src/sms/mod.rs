@@ -21,7 +21,10 @@ pub mod statistics;
 pub mod telegram;
 pub mod text;
 pub mod twilio;
+pub mod twilio_verify;
+pub mod twilio_voice;
 pub mod vonage;
+pub mod vonage_messages;
 pub mod webhook;
 
 use std::{fmt, time::Duration};

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Accepted, Gateway, SendClass, SendError, SettingError, Sms};
+use super::{Accepted, Channel, Gateway, SendClass, SendError, SettingError, Sms};
 use crate::entropy::Entropy;
 
 /// How the simulated provider behaves.
@@ -60,6 +60,10 @@ impl Simulated {
 impl Gateway for Simulated {
     fn name(&self) -> &'static str {
         "simulated"
+    }
+
+    fn channels(&self) -> &[Channel] {
+        &Channel::ALL
     }
 
     fn is_real(&self) -> bool {

@@ -24,7 +24,7 @@ use self::{
     template::{Facts, Template},
     verdict::Rule,
 };
-use super::{Accepted, Gateway, SendError, SettingError, Sms, outbound::Outbound};
+use super::{Accepted, Channel, Gateway, SendError, SettingError, Sms, outbound::Outbound};
 use crate::clock::Clock;
 
 /// Its name in configuration, metrics and errors.
@@ -61,6 +61,10 @@ impl fmt::Debug for Webhook {
 impl Gateway for Webhook {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn channels(&self) -> &[Channel] {
+        if self.template.has_channel() { &Channel::ALL } else { &[Channel::Sms] }
     }
 
     fn is_real(&self) -> bool {

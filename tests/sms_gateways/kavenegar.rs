@@ -5,7 +5,7 @@ use std::sync::Arc;
 use otpd::{
     record::Code,
     sms::{
-        Gateway, SendClass, Sms,
+        Channel, Gateway, SendClass, Sms,
         kavenegar::{Kavenegar, KavenegarSettings},
     },
 };
@@ -15,6 +15,9 @@ use crate::{
     fake_kavenegar::{API_KEY, LINE, TEMPLATE, error, error_in_success, start},
     kit::{CODE, TEXT, TO, assert_hidden, patient, send, sender, sms},
 };
+
+/// `kit::ID` as Kavenegar is told it.
+const LOCAL_ID: &str = "24348";
 
 fn gateway(fake: &FakeHttp, change: impl FnOnce(&mut KavenegarSettings)) -> Arc<dyn Gateway> {
     let mut settings = KavenegarSettings {
@@ -40,9 +43,9 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 async fn a_text_goes_by_a_line() {
     let fake = start().await;
     gateway(&fake, |_| {}).send(&sms(TO)).await.unwrap();
-    assert_eq!(fields(&fake), pairs(&[("message", TEXT)]));
+    assert_eq!(fields(&fake), pairs(&[("message", TEXT), ("localid", LOCAL_ID)]));
     let accepted = gateway(&fake, |settings| settings.sender = Some(LINE.to_owned())).send(&sms(TO)).await.unwrap();
-    assert_eq!(fields(&fake), pairs(&[("message", TEXT), ("sender", LINE)]));
+    assert_eq!(fields(&fake), pairs(&[("message", TEXT), ("sender", LINE), ("localid", LOCAL_ID)]));
     assert_eq!(accepted.provider_id.as_deref(), Some("8792344"));
     assert_eq!(fake.violations(), Vec::<&str>::new());
 }
@@ -62,8 +65,28 @@ async fn a_code_goes_by_template_and_a_notice_as_text() {
     }
     let notice = Sms { text: "Your Acme account was moved.".to_owned(), code: None, ..sms(TO) };
     gateway.send(&notice).await.unwrap();
-    assert_eq!(fields(&fake), pairs(&[("message", "Your Acme account was moved."), ("sender", LINE)]));
+    assert_eq!(
+        fields(&fake),
+        pairs(&[("message", "Your Acme account was moved."), ("sender", LINE), ("localid", LOCAL_ID)])
+    );
     assert_eq!(fake.violations(), Vec::<&str>::new());
+}
+
+/// With a template a code is called too; what has no code or no template is refused before anything is sent.
+#[tokio::test]
+async fn a_code_is_called_by_template() {
+    let fake = start().await;
+    let plain = gateway(&fake, |_| {});
+    let caller = gateway(&fake, |settings| settings.template = Some(TEMPLATE.to_owned()));
+    assert_eq!(plain.channels(), [Channel::Sms]);
+    assert_eq!(caller.channels(), [Channel::Sms, Channel::Voice]);
+    let call = || Sms { channel: Channel::Voice, ..sms(TO) };
+    caller.send(&call()).await.unwrap();
+    assert_eq!(fields(&fake), pairs(&[("template", TEMPLATE), ("token", CODE), ("type", "call")]));
+    for refused in [plain.send(&call()).await, caller.send(&Sms { code: None, ..call() }).await] {
+        assert_eq!(refused.unwrap_err().class, SendClass::BadConfig);
+    }
+    assert_eq!((fake.requests(), fake.violations()), (1, Vec::<&str>::new()));
 }
 
 /// security 49: Iranian numbers are local, others begin with zeros; the fake refuses all else.
@@ -98,7 +121,6 @@ async fn a_strange_line_or_template_is_a_setting_to_mend() {
 async fn every_code_its_class_and_its_tries() {
     use SendClass as C;
     let fake = start().await;
-    let sender = sender(gateway(&fake, |_| {}));
     let table = [
         (400, Some(C::BadConfig)),
         (401, Some(C::AuthFailed)),
@@ -115,6 +137,7 @@ async fn every_code_its_class_and_its_tries() {
         (422, Some(C::BadConfig)),
         (424, Some(C::BadConfig)),
         (426, Some(C::BadConfig)),
+        (428, Some(C::BadConfig)),
         (429, None),
         (431, Some(C::BadConfig)),
         (432, Some(C::BadConfig)),
@@ -124,6 +147,8 @@ async fn every_code_its_class_and_its_tries() {
     ];
     for (code, class) in table {
         for reply in [error(code), error_in_success(code)] {
+            // A policy of its own per row: the breaker of one must not refuse the next.
+            let sender = sender(gateway(&fake, |_| {}));
             let (before, taken) = (fake.requests(), fake.taken().len());
             fake.next(Step::Answer(reply));
             let report = send(&sender, TO).await;

@@ -51,9 +51,11 @@ pub(crate) async fn send(sender: &Sender, to: &str) -> SendReport {
     deliver(sender, sms(to)).await
 }
 
-/// Sends it by the one gateway there is.
+/// Sends it by the one gateway there is, and by the first channel that it has.
 pub(crate) async fn deliver(sender: &Sender, sms: Sms) -> SendReport {
-    let plan = sender.plan(Destination { number: sms.to, country: None }, Way::Channel(Channel::Sms));
+    let destination = Destination { number: sms.to, country: None };
+    let plans = Channel::ALL.into_iter().map(|channel| sender.plan(destination, Way::Channel(channel)));
+    let plan = plans.into_iter().find(|plan| !plan.is_empty()).expect("a gateway has a channel");
     sender.send(sender.reserve(&plan).unwrap(), sms, &plan).await
 }
 

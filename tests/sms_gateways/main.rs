@@ -17,6 +17,8 @@ mod fake_telegram;
 mod fake_twilio;
 #[path = "../support/fake_vonage.rs"]
 mod fake_vonage;
+#[path = "../support/fake_vonage_messages.rs"]
+mod fake_vonage_messages;
 #[path = "../support/fake_webhook.rs"]
 mod fake_webhook;
 mod kavenegar;
@@ -26,5 +28,8 @@ mod sns;
 mod subject;
 mod telegram;
 mod twilio;
+mod twilio_verify;
+mod twilio_voice;
 mod vonage;
+mod vonage_messages;
 mod webhook;

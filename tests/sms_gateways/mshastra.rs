@@ -55,7 +55,6 @@ async fn a_strange_sender_is_a_setting_to_mend() {
 async fn every_verdict_its_class_and_its_tries() {
     use SendClass as C;
     let fake = start().await;
-    let sender = sender(gateway(&fake, SENDER));
     let json = |body: &str| Reply::new(200, body);
     let table = [
         (verdict("001"), Some(C::InvalidNumber), "mshastra 001"),
@@ -78,6 +77,8 @@ async fn every_verdict_its_class_and_its_tries() {
         (json("000"), Some(C::UnknownOutcome), "mshastra unreadable answer"),
     ];
     for (reply, class, detail) in table {
+        // A policy of its own per row: the breaker of one must not refuse the next.
+        let sender = sender(gateway(&fake, SENDER));
         let (before, taken) = (fake.requests(), fake.taken().len());
         fake.next(Step::Answer(reply.clone()));
         let report = send(&sender, TO).await;

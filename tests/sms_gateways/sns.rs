@@ -139,7 +139,6 @@ async fn another_region_or_id_is_refused() {
 async fn every_code_its_class_and_its_tries() {
     use SendClass as C;
     let fake = start_at(Arc::new(Still)).await;
-    let sender = sender(gateway(&fake, |_| {}));
     let number = "Invalid parameter: PhoneNumber Reason: +989123456789 is not valid to publish to";
     let table = [
         (400, "InvalidParameter", number, Some(C::InvalidNumber)),
@@ -157,6 +156,8 @@ async fn every_code_its_class_and_its_tries() {
     ];
     for (status, code, message, class) in table {
         for status in [status, 200] {
+            // A policy of its own per row: the breaker of one must not refuse the next.
+            let sender = sender(gateway(&fake, |_| {}));
             let (before, taken) = (fake.requests(), fake.taken().len());
             fake.next(Step::Answer(error(status, code, message)));
             let report = send(&sender, TO).await;

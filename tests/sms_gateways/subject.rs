@@ -14,7 +14,7 @@ use otpd::sms::{
 use crate::{
     fake_http::{FakeHttp, Reply, Step},
     fake_kavenegar, fake_mshastra,
-    fake_twilio::{self, Behaviour, FakeTwilio},
+    fake_twilio::{self, Behaviour, FakeTwilio, Kind},
     kit::CODE,
 };
 
@@ -139,6 +139,9 @@ pub(crate) async fn all() -> Vec<Subject> {
         crate::webhook::subject().await,
         crate::sns::subject().await,
         crate::telegram::subject().await,
+        crate::twilio_voice::subject().await,
+        crate::twilio_verify::subject().await,
+        crate::vonage_messages::subject().await,
     ]
 }
 
@@ -233,15 +236,26 @@ impl Subject {
         }
     }
 
-    /// What of a message with this text is to come over the wire: Telegram writes the text itself.
+    /// What of a message with this text is to come over the wire: some providers write the text themselves, and a call
+    /// says the code twice.
     pub(crate) fn heard(&self, text: &str) -> String {
-        if self.name == "telegram" { CODE.to_owned() } else { text.to_owned() }
+        match self.name {
+            "telegram" | "twilio_verify" => CODE.to_owned(),
+            "twilio_voice" => format!("{CODE}{CODE}"),
+            _ => text.to_owned(),
+        }
     }
 
     /// Recipient and text of every message taken, as they came over the wire.
     pub(crate) fn taken(&self) -> Vec<(String, String)> {
         match &self.fake {
-            Fake::Twilio(fake) => fake.messages().into_iter().map(|message| (message.to, message.body)).collect(),
+            Fake::Twilio(fake) => {
+                let body = |message: fake_twilio::Message| match message.kind {
+                    Kind::Call => (message.to, message.body.chars().filter(char::is_ascii_digit).collect()),
+                    Kind::Message | Kind::Verification | Kind::Feedback => (message.to, message.body),
+                };
+                fake.messages().into_iter().map(body).collect()
+            }
             Fake::Http(fake, _) => {
                 let text = |message: &crate::fake_http::Taken| {
                     let names = ["message", "msg", "text", "Message", "code"];

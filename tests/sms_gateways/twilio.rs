@@ -5,15 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use otpd::sms::{
-    Gateway as _, SendClass, Sms,
-    twilio::{Twilio, TwilioSettings},
+use otpd::{
+    record::Code,
+    sms::{
+        Channel, Gateway as _, SendClass, Sms,
+        twilio::{Twilio, TwilioSettings},
+    },
 };
 use tokio::net::TcpListener;
 
 use crate::{
-    fake_twilio::{ACCOUNT_SID, AUTH_TOKEN, Behaviour, FakeTwilio, SENDER, SERVICE_SID},
-    kit::{self, TO, assert_hidden, send, sms},
+    fake_twilio::{ACCOUNT_SID, AUTH_TOKEN, Behaviour, CONTENT_SID, FakeTwilio, Message, SENDER, SERVICE_SID},
+    kit::{self, REFERENCE, TEXT, TO, assert_hidden, send, sms},
 };
 
 /// Limits that no healthy answer meets.
@@ -37,17 +40,117 @@ async fn a_message_arrives_as_it_was_given() {
     let fake = FakeTwilio::start().await;
     let gateway = Twilio::new(patient(fake.base_url())).unwrap();
     let text = "کد: 000123 & 100% +a=b\n@example.com #000123";
-    for (valid_s, validity) in [(0, 6), (120, 120), (u32::MAX, 36_000)] {
+    for (valid_s, validity) in [(0, "6"), (120, "120"), (u32::MAX, "36000")] {
         let sms = Sms { text: text.to_owned(), valid_s, ..sms(TO) };
         let accepted = gateway.send(&sms).await.unwrap();
         let message = fake.messages().pop().unwrap();
         assert_eq!((message.to.as_str(), message.body.as_str()), (TO, text));
-        assert_eq!(message.validity_s, Some(validity));
+        assert_eq!(message.field("ValidityPeriod"), Some(validity));
         assert_eq!(accepted.provider_id, Some(message.sid));
     }
     assert_eq!(fake.newest_code(TO).as_deref(), Some("000123"));
     assert_eq!(fake.wait_for_code(TO, 3).await, "000123");
     assert_eq!(fake.violations(), Vec::<String>::new());
+}
+
+/// Receipts come to our URL, with our reference in its query; a notice has none and asks for none.
+#[tokio::test]
+async fn a_receipt_is_asked_for() {
+    let fake = FakeTwilio::start().await;
+    let url = "https://otp.example.com/v1/receipts/twilio";
+    let gateway =
+        Twilio::new(TwilioSettings { receipts_url: Some(url.to_owned()), ..patient(fake.base_url()) }).unwrap();
+    gateway.send(&sms(TO)).await.unwrap();
+    gateway.send(&Sms { reference: String::new(), ..sms(TO) }).await.unwrap();
+    let callback = format!("{url}?ref={REFERENCE}");
+    let callbacks: Vec<_> =
+        fake.messages().iter().map(|message| message.field("StatusCallback").map(str::to_owned)).collect();
+    assert_eq!(callbacks, [Some(callback), None]);
+}
+
+fn fields(message: &Message) -> Vec<(&str, &str)> {
+    message.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+/// The whole form of a text and of a message by WhatsApp, whose words are the approved template's.
+#[tokio::test]
+async fn the_request_is_as_documented() {
+    let fake = FakeTwilio::start().await;
+    let url = "https://otp.example.com/v1/receipts/twilio";
+    let gateway = Twilio::new(TwilioSettings {
+        whatsapp_from: Some(SENDER.to_owned()),
+        whatsapp_content_sid: Some(CONTENT_SID.to_owned()),
+        receipts_url: Some(url.to_owned()),
+        ..patient(fake.base_url())
+    })
+    .unwrap();
+    assert_eq!(gateway.channels(), [Channel::Sms, Channel::Whatsapp]);
+    let callback = format!("{url}?ref={REFERENCE}");
+    let text = [("To", TO), ("From", SENDER), ("Body", TEXT), ("ValidityPeriod", "120"), ("StatusCallback", &callback)];
+    gateway.send(&sms(TO)).await.unwrap();
+    assert_eq!(fields(&fake.messages().pop().unwrap()), text);
+
+    let code = Code::from_digits("004829");
+    gateway.send(&Sms { channel: Channel::Whatsapp, code, ..sms(TO) }).await.unwrap();
+    let whatsapp = [
+        ("To", "whatsapp:+989123456789"),
+        ("From", "whatsapp:+12025550100"),
+        ("ContentSid", CONTENT_SID),
+        ("ContentVariables", r#"{"1":"004829"}"#),
+        ("StatusCallback", &callback),
+    ];
+    assert_eq!(fields(&fake.messages().pop().unwrap()), whatsapp);
+    assert_eq!(fake.violations(), Vec::<String>::new());
+}
+
+/// What WhatsApp does not take, and what this gateway has not, is refused before anything is sent.
+#[tokio::test]
+async fn what_cannot_go_by_a_channel_is_not_sent() {
+    let fake = FakeTwilio::start().await;
+    let plain = Twilio::new(patient(fake.base_url())).unwrap();
+    assert_eq!(plain.channels(), [Channel::Sms]);
+    let whatsapp = Twilio::new(TwilioSettings {
+        whatsapp_from: Some(SENDER.to_owned()),
+        whatsapp_content_sid: Some(CONTENT_SID.to_owned()),
+        ..patient(fake.base_url())
+    })
+    .unwrap();
+    let by = |channel, code| Sms { channel, code, ..sms(TO) };
+    for refused in [
+        plain.send(&by(Channel::Whatsapp, Code::from_digits("1234"))).await,
+        plain.send(&by(Channel::Voice, Code::from_digits("1234"))).await,
+        whatsapp.send(&by(Channel::Whatsapp, None)).await,
+    ] {
+        assert_eq!(refused.unwrap_err().class, SendClass::BadConfig);
+    }
+    assert_eq!(fake.requests(), 0);
+}
+
+/// A template or sender that is not the account's is told to the operator; who is not on WhatsApp is unroutable.
+#[tokio::test]
+async fn whatsapp_has_refusals_of_its_own() {
+    let fake = FakeTwilio::start().await;
+    let gateway = |from: &str, content: &str| {
+        let settings = TwilioSettings {
+            whatsapp_from: Some(from.to_owned()),
+            whatsapp_content_sid: Some(content.to_owned()),
+            ..patient(fake.base_url())
+        };
+        Twilio::new(settings).unwrap()
+    };
+    let message = || Sms { channel: Channel::Whatsapp, ..sms(TO) };
+    let other = format!("HX{:032x}", 7);
+    for (gateway, detail) in
+        [(gateway("+12025550199", CONTENT_SID), "twilio 63007"), (gateway(SENDER, &other), "twilio 21655")]
+    {
+        let error = gateway.send(&message()).await.unwrap_err();
+        assert_eq!((error.class, error.detail.as_str()), (SendClass::BadConfig, detail));
+    }
+    for code in [63003, 63024] {
+        fake.next(Behaviour::Refuse(400, code));
+        let error = gateway(SENDER, CONTENT_SID).send(&message()).await.unwrap_err();
+        assert_eq!(error.class, SendClass::Unroutable);
+    }
 }
 
 #[tokio::test]

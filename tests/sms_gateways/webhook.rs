@@ -6,7 +6,7 @@ use otpd::{
     clock::{Clock, SystemClock},
     record::UnixMillis,
     sms::{
-        Gateway, SendClass, Sms,
+        Channel, Gateway, SendClass, Sms,
         outbound::HttpLimits,
         webhook::{Webhook, WebhookSettings},
     },
@@ -15,7 +15,7 @@ use otpd::{
 use crate::{
     fake_http::{FakeHttp, Reply, Step},
     fake_webhook::{API_KEY, OTHER_SECRET, SECRET, refusal, start, start_at},
-    kit::{CODE, TEXT, TO, assert_hidden, deliver, patient, send, sender, sms},
+    kit::{CODE, REFERENCE, TEXT, TO, assert_hidden, deliver, patient, send, sender, sms},
     subject::{Account, Fake, Reason, Subject},
 };
 
@@ -110,6 +110,24 @@ async fn the_body_is_as_configured() {
     own.send(&Sms { code: None, text: "moved".to_owned(), ..sms(TO) }).await.unwrap();
     let expected = pairs(&[("otp", "null"), ("ttl", "120"), ("from", "Acme"), ("text", "<moved>")]);
     assert_eq!(fake.taken().pop().unwrap().fields, expected);
+    assert_eq!(fake.violations(), Vec::<&str>::new());
+}
+
+/// With `{channel}` the receiver serves every channel, without it text messages alone.
+#[tokio::test]
+async fn a_receiver_that_is_told_the_channel_serves_all() {
+    let fake = still().await;
+    let plain = gateway(&fake, |_| {});
+    assert_eq!(plain.channels(), [Channel::Sms]);
+    let all = gateway(&fake, |settings| {
+        settings.body = r#"{"to":"{to}","by":"{channel}","otp":"{code}","ref":"{reference}"}"#.to_owned();
+    });
+    assert_eq!(all.channels(), Channel::ALL);
+    for channel in Channel::ALL {
+        all.send(&Sms { channel, ..sms(TO) }).await.unwrap();
+        let expected = pairs(&[("by", channel.name()), ("otp", CODE), ("ref", REFERENCE)]);
+        assert_eq!(fake.taken().pop().unwrap().fields, expected);
+    }
     assert_eq!(fake.violations(), Vec::<&str>::new());
 }
 

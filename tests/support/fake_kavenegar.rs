@@ -97,7 +97,10 @@ fn is_receptor(to: &str) -> bool {
 }
 
 fn send(message: &Taken) -> Result<(), Refusal> {
-    known(message, &["message", "sender"])?;
+    known(message, &["message", "sender", "localid"])?;
+    if message.field("localid").is_some_and(|id| id.parse::<i64>().is_err()) {
+        return refuse("localid", 400);
+    }
     match message.field("message").map(|text| text.chars().count()) {
         Some(1..=MESSAGE_MAX) => {}
         Some(_) | None => return refuse("message", 413),
@@ -109,7 +112,10 @@ fn send(message: &Taken) -> Result<(), Refusal> {
 }
 
 fn lookup(message: &Taken) -> Result<(), Refusal> {
-    known(message, &["template", "token"])?;
+    known(message, &["template", "token", "type"])?;
+    if message.field("type").is_some_and(|kind| !["sms", "call"].contains(&kind)) {
+        return refuse("type", 400);
+    }
     if message.field("template") != Some(TEMPLATE) {
         return refuse("template", 424);
     }

@@ -1,4 +1,4 @@
-//! A stand-in for Twilio's Messages API on a loopback port, for every test that sends.
+//! A stand-in for Twilio's Messages, Calls and Verify APIs on a loopback port, for every test that sends.
 //!
 //! Owns the provider's rules (path, credentials, form, senders, magic numbers), a script of misbehaviour, and the
 //! messages it took. A request that breaks a rule is refused as Twilio would and noted in
@@ -8,6 +8,8 @@
 //! [`FakeTwilio::base_url`], and sign in with [`ACCOUNT_SID`], [`AUTH_TOKEN`] and [`SENDER`].
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses its own part of it")]
 
+#[path = "fake_twilio_answers.rs"]
+mod answers;
 #[path = "fake_twilio_rules.rs"]
 mod rules;
 
@@ -34,8 +36,8 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time};
 
-pub use self::rules::{ACCOUNT_SID, AUTH_TOKEN, SENDER, SERVICE_SID};
-use self::rules::{Form, magic};
+pub use self::rules::{ACCOUNT_SID, AUTH_TOKEN, CONTENT_SID, Kind, SENDER, SERVICE_SID, VERIFY_SID};
+use self::rules::{Asked, Cycles, magic};
 
 /// Longest that a test waits for a message, in seconds.
 const WAIT_S: u64 = 20;
@@ -57,7 +59,7 @@ pub enum Behaviour {
     Refuse(u16, u32),
     /// Answers 200 with an error body of this code.
     Embedded(u32),
-    /// Answers 201 with a message that failed for this code.
+    /// Answers 201 with a message or call that failed for this code.
     FailedMessage(u32),
     /// Answers 429 with code 20429 and `Retry-After` in seconds.
     Throttle(u64),
@@ -82,17 +84,24 @@ pub enum Behaviour {
 /// A message the fake took.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The recipient, E.164.
+    /// A text, a call or a verification.
+    pub kind: Kind,
+    /// The recipient, E.164; with `whatsapp:` before it by WhatsApp.
     pub to: String,
-    /// The text.
+    /// The text, what a call says, or the code of a verification.
     pub body: String,
-    /// `ValidityPeriod` in seconds, if given.
-    pub validity_s: Option<u32>,
+    /// The whole form, in its order.
+    pub fields: Vec<(String, String)>,
     /// The id that was answered, if an answer got that far.
     pub sid: String,
 }
 
 impl Message {
+    /// A field of the form.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
     /// The code: the first run of 4 to 10 ASCII digits in the text.
     pub fn code(&self) -> Option<&str> {
         self.body.split(|letter: char| !letter.is_ascii_digit()).find(|digits| (4..=10).contains(&digits.len()))
@@ -127,6 +136,10 @@ struct State {
     messages: Vec<Message>,
     requests: usize,
     violations: Vec<String>,
+    /// Verifications that are open.
+    cycles: Cycles,
+    /// Ends that were told: the verification and how it ended.
+    feedback: Vec<(String, String)>,
 }
 
 impl FakeTwilio {
@@ -172,6 +185,16 @@ impl FakeTwilio {
     /// Rules that requests broke.
     pub fn violations(&self) -> Vec<String> {
         self.state(|state| state.violations.clone())
+    }
+
+    /// Verifications whose end was told, and how they ended.
+    pub fn feedback(&self) -> Vec<(String, String)> {
+        self.state(|state| state.feedback.clone())
+    }
+
+    /// Lets this time pass for verifications.
+    pub fn pass(&self, time: Duration) {
+        self.state(|state| state.cycles.pass(time));
     }
 
     /// Bytes of [`Behaviour::Huge`] that were handed to the connection.
@@ -263,11 +286,12 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     let decided = {
         let mut state = shared.state.lock().expect("no test panics under the lock");
         state.requests += 1;
-        match Form::read(&head, &body) {
-            Ok(form) => state.decide(form),
+        match rules::read(&head, &body) {
+            Ok(asked) => state.decide(asked),
             Err(refusal) => {
                 state.violations.push(refusal.rule.to_owned());
-                Decided::answer(Behaviour::Refuse(refusal.status, refusal.code))
+                let refuse = Behaviour::Refuse(refusal.status, refusal.code);
+                Decided { parameter: refusal.rule, ..Decided::answer(refuse) }
             }
         }
     };
@@ -275,26 +299,30 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     respond(&shared, decided, &path).await
 }
 
-/// What is done with one request, and the id of the message if it was taken.
+/// What is done with one request, and the answer to it if it is taken.
 struct Decided {
     behaviour: Behaviour,
-    sid: String,
+    /// The status of a success: 201 for what is made, 200 for what is changed.
+    status: u16,
+    taken: String,
+    failed: String,
+    /// Which parameter a refusal complains about, if it names one.
+    parameter: &'static str,
 }
 
 impl Decided {
     fn answer(behaviour: Behaviour) -> Self {
-        Self { behaviour, sid: String::new() }
+        Self { behaviour, status: 201, taken: String::new(), failed: String::new(), parameter: "To" }
     }
 }
 
 impl State {
-    fn decide(&mut self, form: Form) -> Decided {
-        if let Some(code) = magic(&form) {
+    fn decide(&mut self, asked: Asked) -> Decided {
+        if let Some(code) = magic(&asked) {
             return Decided::answer(Behaviour::Refuse(400, code));
         }
-        let for_number = self.next_for.get_mut(&form.to).and_then(VecDeque::pop_front);
+        let for_number = self.next_for.get_mut(&asked.to).and_then(VecDeque::pop_front);
         let behaviour = for_number.or_else(|| self.next.pop_front()).or(self.otherwise).unwrap_or(Behaviour::Accept);
-        let sid = format!("SM{:032x}", self.requests);
         let takes = matches!(
             behaviour,
             Behaviour::Accept
@@ -303,28 +331,44 @@ impl State {
                 | Behaviour::HangBeforeHead
                 | Behaviour::Drop
         );
-        if takes {
-            let Form { to, body, validity_s } = form;
-            self.messages.push(Message { to, body, validity_s, sid: sid.clone() });
+        if !takes {
+            let failed = answers::created(&asked, "SM00000000000000000000000000000bad");
+            return Decided { failed, ..Decided::answer(behaviour) };
         }
-        Decided { behaviour, sid }
+        let sid = match asked.kind {
+            Kind::Message => format!("SM{:032x}", self.requests),
+            Kind::Call => format!("CA{:032x}", self.requests),
+            Kind::Verification => match self.cycles.start(&asked.to, self.requests) {
+                Ok(sid) => sid,
+                Err(code) => return Decided::answer(Behaviour::Refuse(429, code)),
+            },
+            Kind::Feedback => match self.cycles.end(&asked.to) {
+                Some(to) => {
+                    self.feedback.push((asked.to.clone(), asked.body.clone()));
+                    let taken = answers::ended(&asked, &to);
+                    return Decided { status: 200, taken, ..Decided::answer(behaviour) };
+                }
+                None => return Decided::answer(Behaviour::Refuse(404, 20404)),
+            },
+        };
+        let taken = answers::created(&asked, &sid);
+        let Asked { kind, to, body, fields } = asked;
+        self.messages.push(Message { kind, to, body, fields, sid });
+        Decided { taken, ..Decided::answer(behaviour) }
     }
 }
 
 async fn respond(shared: &Arc<Shared>, decided: Decided, path: &str) -> Result<Response<Body>, Closed> {
-    let Decided { behaviour, sid } = decided;
-    let message = format!(r#"{{"sid":"{sid}","status":"queued","num_segments":"1","price":null,"error_code":null}}"#);
+    let Decided { behaviour, status: success, taken, failed, parameter } = decided;
     Ok(match behaviour {
-        Behaviour::Accept => json(201, message),
+        Behaviour::Accept => json(success, taken),
         Behaviour::AcceptWithoutBody => json(201, ""),
-        Behaviour::AcceptThenHangMidBody => hang_mid_body(message),
-        Behaviour::Refuse(status, code) => json(status, error(status, code)),
-        Behaviour::Embedded(code) => json(200, error(400, code)),
-        Behaviour::FailedMessage(code) => {
-            json(201, format!(r#"{{"sid":"{sid}","status":"failed","error_code":{code}}}"#))
-        }
+        Behaviour::AcceptThenHangMidBody => hang_mid_body(taken),
+        Behaviour::Refuse(status, code) => json(status, answers::error(status, code, parameter)),
+        Behaviour::Embedded(code) => json(200, answers::error(400, code, parameter)),
+        Behaviour::FailedMessage(code) => json(201, answers::failed(&failed, code)),
         Behaviour::Throttle(seconds) => {
-            let mut response = json(429, error(429, 20429));
+            let mut response = json(429, answers::error(429, 20429, parameter));
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
             response
         }
@@ -342,12 +386,6 @@ async fn respond(shared: &Arc<Shared>, decided: Decided, path: &str) -> Result<R
         Behaviour::MalformedJson => json(201, r#"{"sid":"SM0123456789abcdef"#),
         Behaviour::Html(status) => json(status, "<!doctype html><title>gateway</title>"),
     })
-}
-
-/// Twilio's error body; like the real one it repeats what it was sent.
-fn error(status: u16, code: u32) -> String {
-    let about = format!("https://www.twilio.com/docs/errors/{code}");
-    format!(r#"{{"code":{code},"message":"The 'To' number is not valid","more_info":"{about}","status":{status}}}"#)
 }
 
 fn json(status: u16, body: impl Into<Bytes>) -> Response<Body> {

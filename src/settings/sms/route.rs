@@ -22,7 +22,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(in crate::settings) fn named(name: &str) -> Option<Self> {
         match name {
             "sms" => Some(Self::Sms),
             "voice" => Some(Self::Voice),

@@ -5,9 +5,12 @@
 use std::fmt;
 
 use reqwest::Url;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use super::NAME;
+use super::{
+    NAME,
+    account::{Account, is_sid},
+};
 use crate::{
     record::PhoneNumber,
     sms::{
@@ -33,8 +36,15 @@ pub struct TwilioSettings {
     pub from: Option<String>,
     /// The messaging service that picks the sender: `MG` and 32 hexadecimal digits.
     pub messaging_service_sid: Option<String>,
+    /// The number of yours that sends by WhatsApp, E.164. Default none: text messages only. Goes with
+    /// `whatsapp_content_sid`.
+    pub whatsapp_from: Option<String>,
+    /// The template that WhatsApp approved for codes: `HX` and 32 hexadecimal digits. Its variable `{{1}}` is the code.
+    pub whatsapp_content_sid: Option<String>,
     /// True if the account's test credentials are used: allows the magic senders +1500555000x.
     pub test_mode: bool,
+    /// Where it is to post its receipts: the whole public URL, without a query. Default none: it posts none.
+    pub receipts_url: Option<String>,
     /// Time and size.
     pub limits: HttpLimits,
 }
@@ -48,7 +58,10 @@ impl Default for TwilioSettings {
             auth_token: SecretString::default(),
             from: None,
             messaging_service_sid: None,
+            whatsapp_from: None,
+            whatsapp_content_sid: None,
             test_mode: false,
+            receipts_url: None,
             limits: HttpLimits::default(),
         }
     }
@@ -66,9 +79,10 @@ impl fmt::Debug for TwilioSettings {
 /// Settings that passed.
 pub(super) struct Checked {
     pub(super) messages: Url,
-    pub(super) user: String,
-    pub(super) password: SecretString,
+    pub(super) account: Account,
     pub(super) sender: Sender,
+    pub(super) whatsapp: Option<Whatsapp>,
+    pub(super) receipts_url: Option<Url>,
     pub(super) limits: HttpLimits,
 }
 
@@ -78,6 +92,13 @@ pub(super) enum Sender {
     MessagingService(String),
 }
 
+/// Who a WhatsApp message comes from, and its words.
+pub(super) struct Whatsapp {
+    /// As Twilio wants it: `whatsapp:` and the number.
+    pub(super) from: String,
+    pub(super) content_sid: String,
+}
+
 /// The one host where messages cost money and reach people.
 const REAL_HOST: &str = "api.twilio.com";
 /// Numbers of this start are Twilio's magic ones, good with test credentials only.
@@ -85,36 +106,38 @@ const MAGIC_START: &str = "+1500555000";
 
 /// security 109: every value is of its form before it can reach a header or a form field.
 pub(super) fn check(settings: TwilioSettings) -> Result<Checked, SettingError> {
-    if !is_sid("AC", &settings.account_sid) {
-        return Err(SettingError::new("twilio.account_sid", "must be AC and 32 hexadecimal digits"));
-    }
-    if settings.api_key_sid.as_ref().is_some_and(|sid| !is_sid("SK", sid)) {
-        return Err(SettingError::new("twilio.api_key_sid", "must be SK and 32 hexadecimal digits"));
-    }
-    let token = settings.auth_token.expose_secret();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(SettingError::new("twilio.auth_token", "must be visible ASCII without spaces, and not empty"));
-    }
+    let account = Account::check(NAME, &settings.account_sid, settings.api_key_sid, settings.auth_token)?;
     settings.limits.check(NAME)?;
     let base = outbound::base_url(NAME, &settings.base_url)?;
-    let real = base.host_str() == Some(REAL_HOST) && !settings.test_mode;
-    let sender = sender(settings.from, settings.messaging_service_sid, real)?;
+    let whatsapp = whatsapp(settings.whatsapp_from, settings.whatsapp_content_sid)?;
+    let sender = sender(settings.from, settings.messaging_service_sid)?;
+    if let Sender::From(from) = &sender
+        && is_magic(from, &base, settings.test_mode)
+    {
+        return Err(SettingError::new("twilio.from", MAGIC));
+    }
     Ok(Checked {
         messages: outbound::under(NAME, &base, ["2010-04-01", "Accounts", &settings.account_sid, "Messages.json"])?,
-        user: settings.api_key_sid.unwrap_or(settings.account_sid),
-        password: settings.auth_token,
+        account,
         sender,
+        whatsapp,
+        receipts_url: outbound::receipts_url(NAME, settings.receipts_url.as_deref())?,
         limits: settings.limits,
     })
 }
 
-fn sender(from: Option<String>, service: Option<String>, real: bool) -> Result<Sender, SettingError> {
+/// True for a magic sender where it fails: with live credentials at Twilio itself.
+pub(in crate::sms) fn is_magic(from: &str, base: &Url, test_mode: bool) -> bool {
+    from.starts_with(MAGIC_START) && base.host_str() == Some(REAL_HOST) && !test_mode
+}
+
+/// Why a magic sender is refused.
+pub(in crate::sms) const MAGIC: &str =
+    "is one of Twilio's magic numbers, which fail with live credentials (see test_mode)";
+
+fn sender(from: Option<String>, service: Option<String>) -> Result<Sender, SettingError> {
     match (from, service) {
         (Some(from), None) => {
-            if real && from.starts_with(MAGIC_START) {
-                let reason = "is one of Twilio's magic numbers, which fail with live credentials (see test_mode)";
-                return Err(SettingError::new("twilio.from", reason));
-            }
             if !is_sender(&from) {
                 let reason = "must be an E.164 number, a short code, or a name of up to 11 letters";
                 return Err(SettingError::new("twilio.from", reason));
@@ -131,8 +154,22 @@ fn sender(from: Option<String>, service: Option<String>, real: bool) -> Result<S
     }
 }
 
-fn is_sid(kind: &str, sid: &str) -> bool {
-    sid.strip_prefix(kind).is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+fn whatsapp(from: Option<String>, content_sid: Option<String>) -> Result<Option<Whatsapp>, SettingError> {
+    let (from, content_sid) = match (from, content_sid) {
+        (None, None) => return Ok(None),
+        (Some(from), Some(content_sid)) => (from, content_sid),
+        (Some(_), None) | (None, Some(_)) => {
+            let reason = "must be set together with whatsapp_from: WhatsApp lets nobody start with free words";
+            return Err(SettingError::new("twilio.whatsapp_content_sid", reason));
+        }
+    };
+    if PhoneNumber::from_e164(&from).is_err() {
+        return Err(SettingError::new("twilio.whatsapp_from", "must be an E.164 number, without whatsapp:"));
+    }
+    if !is_sid("HX", &content_sid) {
+        return Err(SettingError::new("twilio.whatsapp_content_sid", "must be HX and 32 hexadecimal digits"));
+    }
+    Ok(Some(Whatsapp { from: format!("whatsapp:{from}"), content_sid }))
 }
 
 fn is_sender(from: &str) -> bool {
@@ -240,10 +277,33 @@ mod tests {
         });
     }
 
+    /// WhatsApp is there with a number and an approved template, or not at all.
+    #[test]
+    fn whatsapp_needs_a_number_and_a_template() {
+        assert!(taken(|_| {}).whatsapp.is_none());
+        let number = || Some("+12025550100".to_owned());
+        let template = || Some(format!("HX{HEX}"));
+        let both = |from: Option<String>, content_sid: Option<String>| {
+            move |settings: &mut TwilioSettings| {
+                settings.whatsapp_from = from;
+                settings.whatsapp_content_sid = content_sid;
+            }
+        };
+        let whatsapp = taken(both(number(), template())).whatsapp.expect("both are there");
+        assert_eq!(whatsapp.from, "whatsapp:+12025550100");
+        assert_eq!(refused(both(number(), None)), "twilio.whatsapp_content_sid");
+        assert_eq!(refused(both(None, template())), "twilio.whatsapp_content_sid");
+        assert_eq!(refused(both(number(), Some(format!("MG{HEX}")))), "twilio.whatsapp_content_sid");
+        for from in ["whatsapp:+12025550100", "12025550100", "+12025550100\n", ""] {
+            assert_eq!(refused(both(Some(from.to_owned()), template())), "twilio.whatsapp_from", "{from:?}");
+        }
+    }
+
     #[test]
     fn an_api_key_signs_in_for_the_account() {
-        assert_eq!(taken(|_| {}).user, format!("AC{HEX}"));
-        assert_eq!(taken(|settings| settings.api_key_sid = Some(format!("SK{HEX}"))).user, format!("SK{HEX}"));
+        assert_eq!(taken(|_| {}).account.user(), format!("AC{HEX}"));
+        let key = taken(|settings| settings.api_key_sid = Some(format!("SK{HEX}")));
+        assert_eq!(key.account.user(), format!("SK{HEX}"));
     }
 
     /// security 118: neither the settings nor a refusal show what they hold.

@@ -103,6 +103,8 @@ fn by_code(code: u16, part: &Entry) -> Option<SendClass> {
         6 | 33 => SendClass::InvalidNumber,
         7 => SendClass::OptedOut,
         9 => SendClass::InsufficientCredit,
+        // Blocked for its content or by a rule of the carrier's.
+        17 => SendClass::FraudBlocked,
         29 => SendClass::UnverifiedRecipient,
         _ => return None,
     };

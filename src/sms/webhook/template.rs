@@ -26,6 +26,10 @@ enum Slot {
     To,
     /// The same without `+`.
     ToDigits,
+    /// Our name of the message, as a receipt is to bring it back; empty for a notice.
+    Reference,
+    /// `sms`, `voice` or `whatsapp`.
+    Channel,
     /// The whole text.
     Text,
     /// The code alone: `null` or nothing for a notice, which has none.
@@ -37,8 +41,10 @@ enum Slot {
 }
 
 /// Every placeholder.
-const SLOTS: [(&str, Slot); 7] = [
+const SLOTS: [(&str, Slot); 9] = [
     ("id", Slot::Id),
+    ("reference", Slot::Reference),
+    ("channel", Slot::Channel),
     ("to", Slot::To),
     ("to_digits", Slot::ToDigits),
     ("text", Slot::Text),
@@ -51,6 +57,7 @@ const SLOTS: [(&str, Slot); 7] = [
 pub(super) struct Template {
     root: Node,
     has_text: bool,
+    has_channel: bool,
 }
 
 enum Node {
@@ -76,8 +83,8 @@ impl Template {
         }
         let mut slots = Vec::new();
         let root = node(json, &mut slots).ok_or(
-            "may hold {id}, {to}, {to_digits}, {text}, {code}, {valid_s} and {expires_at} in its texts; write {{ and }} \
-             for other braces",
+            "may hold {id}, {reference}, {channel}, {to}, {to_digits}, {text}, {code}, {valid_s} and {expires_at} in its \
+             texts; write {{ and }} for other braces",
         )?;
         let has = |slot| slots.contains(&slot);
         if !has(Slot::To) && !has(Slot::ToDigits) {
@@ -86,7 +93,12 @@ impl Template {
         if !has(Slot::Text) && !has(Slot::Code) {
             return Err("must hold {text} or {code}");
         }
-        Ok(Self { root, has_text: has(Slot::Text) })
+        Ok(Self { root, has_text: has(Slot::Text), has_channel: has(Slot::Channel) })
+    }
+
+    /// True if the receiver is told by what a message is to go; it can take text messages only if it is not.
+    pub(super) fn has_channel(&self) -> bool {
+        self.has_channel
     }
 
     /// The body for a message. A notice cannot go where only codes can.
@@ -134,6 +146,8 @@ impl Slot {
         let Facts { id, sms, now } = facts;
         match self {
             Self::Id => Value::from(*id),
+            Self::Reference => Value::from(sms.reference.as_str()),
+            Self::Channel => Value::from(sms.channel.name()),
             Self::To => Value::from(sms.to.to_e164()),
             Self::ToDigits => Value::from(sms.to.as_u64().to_string()),
             Self::Text => Value::from(sms.text.as_str()),
