@@ -4,6 +4,7 @@
 //! the last batch is flushed, the store is let go. Never the supervisors first: ractor kills their children.
 
 pub(crate) mod dialects;
+mod gateways;
 pub mod parts;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};

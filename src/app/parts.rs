@@ -9,7 +9,7 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretSlice};
 use tokio_util::sync::CancellationToken;
 
-use super::{StartError, World, dialects};
+use super::{StartError, World, dialects, gateways};
 use crate::{
     http::{
         body::BodyLimits,
@@ -27,21 +27,10 @@ use crate::{
         Dialect,
         number::{NumberRules, Validation},
     },
-    settings::{self, GatewayKind, Settings},
+    settings::{self, Settings},
     sms::{
-        Gateway,
-        console::Console,
-        kavenegar::{Kavenegar, KavenegarSettings},
-        mshastra::{Mshastra, MshastraSettings},
-        outbound::HttpLimits,
         sender::{Sender, SenderSettings},
-        simulated::{Simulated, SimulatedSettings},
-        sns::{Sns, SnsSettings},
-        telegram::{Telegram, TelegramSettings},
         text::{TextSettings, Texts},
-        twilio::{Twilio, TwilioSettings},
-        vonage::{Vonage, VonageSettings},
-        webhook::{Webhook, WebhookSettings},
     },
     store::{
         SnapshotStore,
@@ -78,7 +67,7 @@ impl Files {
     }
 }
 
-fn millis(length: Duration) -> Millis {
+pub(super) fn millis(length: Duration) -> Millis {
     Millis::try_from(length.as_millis()).unwrap_or(Millis::MAX)
 }
 
@@ -252,7 +241,7 @@ pub fn sender(settings: &Settings, world: &World) -> Result<Sender, StartError> 
     let sms = &settings.sms;
     let gateway = match world.gateway.clone() {
         Some(gateway) => gateway,
-        None => gateway(settings, world)?,
+        None => gateways::gateway(sms.gateway, settings, world)?,
     };
     let limits = SenderSettings {
         inflight_max: sms.inflight_max,
@@ -261,119 +250,6 @@ pub fn sender(settings: &Settings, world: &World) -> Result<Sender, StartError> 
         retry_after_max_ms: millis(sms.retry_after_max),
     };
     Ok(Sender::new(gateway, limits, Arc::clone(&world.entropy))?)
-}
-
-fn gateway(settings: &Settings, world: &World) -> Result<Arc<dyn Gateway>, StartError> {
-    Ok(match settings.sms.gateway {
-        GatewayKind::Console => Arc::new(Console::stdout().test_mode(settings.sms.console_test_mode)),
-        GatewayKind::Simulated => {
-            let simulated = settings.sms.simulated;
-            let settings =
-                SimulatedSettings { failure_rate: simulated.failure_rate, latency_ms: millis(simulated.latency) };
-            Arc::new(Simulated::new(settings, Arc::clone(&world.entropy))?)
-        }
-        GatewayKind::Twilio => Arc::new(Twilio::new(twilio(&settings.sms.twilio))?),
-        GatewayKind::Kavenegar => Arc::new(Kavenegar::new(&kavenegar(&settings.sms.kavenegar))?),
-        GatewayKind::Mshastra => Arc::new(Mshastra::new(mshastra(&settings.sms.mshastra))?),
-        GatewayKind::Vonage => Arc::new(Vonage::new(vonage(&settings.sms.vonage))?),
-        GatewayKind::Webhook => {
-            let webhook = webhook(&settings.sms.webhook);
-            Arc::new(Webhook::new(&webhook, Arc::clone(&world.clock))?)
-        }
-        GatewayKind::Sns => Arc::new(Sns::new(sns(&settings.sms.sns), Arc::clone(&world.clock))?),
-        GatewayKind::Telegram => Arc::new(Telegram::new(telegram(&settings.sms.telegram))?),
-    })
-}
-
-fn twilio(twilio: &settings::Twilio) -> TwilioSettings {
-    TwilioSettings {
-        base_url: twilio.base_url.clone(),
-        account_sid: twilio.account_sid.clone().unwrap_or_default(),
-        api_key_sid: twilio.api_key_sid.clone(),
-        auth_token: twilio.auth_token.clone().unwrap_or_default(),
-        from: twilio.from.clone(),
-        messaging_service_sid: twilio.messaging_service_sid.clone(),
-        test_mode: twilio.test_mode,
-        limits: http_limits(&twilio.limits),
-    }
-}
-
-fn kavenegar(kavenegar: &settings::Kavenegar) -> KavenegarSettings {
-    KavenegarSettings {
-        base_url: kavenegar.base_url.clone(),
-        api_key: kavenegar.api_key.clone().unwrap_or_default(),
-        sender: kavenegar.sender.clone(),
-        template: kavenegar.template.clone(),
-        limits: http_limits(&kavenegar.limits),
-    }
-}
-
-fn mshastra(mshastra: &settings::Mshastra) -> MshastraSettings {
-    MshastraSettings {
-        base_url: mshastra.base_url.clone(),
-        user: mshastra.user.clone().unwrap_or_default(),
-        password: mshastra.password.clone().unwrap_or_default(),
-        sender: mshastra.sender.clone().unwrap_or_default(),
-        limits: http_limits(&mshastra.limits),
-    }
-}
-
-fn vonage(vonage: &settings::Vonage) -> VonageSettings {
-    VonageSettings {
-        base_url: vonage.base_url.clone(),
-        api_key: vonage.api_key.clone().unwrap_or_default(),
-        api_secret: vonage.api_secret.clone().unwrap_or_default(),
-        from: vonage.from.clone().unwrap_or_default(),
-        limits: http_limits(&vonage.limits),
-    }
-}
-
-fn webhook(webhook: &settings::Webhook) -> WebhookSettings {
-    WebhookSettings {
-        base_url: webhook.base_url.clone(),
-        secret: webhook.secret.clone().unwrap_or_default(),
-        secret_previous: webhook.secret_previous.clone(),
-        auth_header: webhook.auth_header.clone(),
-        auth_value: webhook.auth_value.clone(),
-        body: webhook.body.clone(),
-        success_statuses: webhook.success_statuses.clone(),
-        success_pointer: webhook.success_pointer.clone(),
-        success_equals: webhook.success_equals.clone(),
-        id_pointer: webhook.id_pointer.clone(),
-        error_pointer: webhook.error_pointer.clone(),
-        error_classes: webhook.error_classes.clone(),
-        limits: http_limits(&webhook.limits),
-    }
-}
-
-fn sns(sns: &settings::Sns) -> SnsSettings {
-    SnsSettings {
-        base_url: sns.base_url.clone(),
-        region: sns.region.clone().unwrap_or_default(),
-        access_key_id: sns.access_key_id.clone().unwrap_or_default(),
-        secret_access_key: sns.secret_access_key.clone().unwrap_or_default(),
-        sender_id: sns.sender_id.clone(),
-        origination_number: sns.origination_number.clone(),
-        limits: http_limits(&sns.limits),
-    }
-}
-
-fn telegram(telegram: &settings::Telegram) -> TelegramSettings {
-    TelegramSettings {
-        base_url: telegram.base_url.clone(),
-        access_token: telegram.access_token.clone().unwrap_or_default(),
-        sender_username: telegram.sender_username.clone(),
-        limits: http_limits(&telegram.limits),
-    }
-}
-
-fn http_limits(limits: &settings::HttpLimits) -> HttpLimits {
-    HttpLimits {
-        timeout_ms: millis(limits.timeout),
-        connect_timeout_ms: millis(limits.connect_timeout),
-        response_bytes_max: limits.response_bytes_max,
-        connections_idle_max: limits.connections_idle_max,
-    }
 }
 
 /// The texts of messages.

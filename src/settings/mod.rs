@@ -10,6 +10,7 @@
 mod aliases;
 mod dialects;
 mod env_file;
+mod gateways;
 mod layers;
 mod policy;
 mod reader;
@@ -22,10 +23,11 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 pub use self::{
     dialects::Dialect,
+    gateways::{HttpLimits, Kavenegar, Mshastra, Sns, Telegram, Twilio, Vonage, Webhook},
     policy::{Api, Codes, Dev, Limits, Password, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
-    sms::{GatewayKind, HttpLimits, Kavenegar, Mshastra, Simulated, Sms, Sns, Telegram, Twilio, Vonage, Webhook},
+    sms::{GatewayKind, Simulated, Sms},
     storage::{Durability, Phone, Store, Validation},
 };
 use self::{layers::Layers, reader::Reader};

@@ -65,12 +65,12 @@ impl Gateway for Kavenegar {
         if let (Some(Lookup { url, template }), Some(code)) = (&self.lookup, &sms.code) {
             return self.post(url, &LookupForm { receptor, template, token: code.reveal() }).await;
         }
-        self.post(&self.send, &SendForm { receptor, message: &sms.text, sender: self.sender.as_deref() }).await
+        let localid = local_id(sms.id);
+        self.post(&self.send, &SendForm { receptor, message: &sms.text, sender: self.sender.as_deref(), localid }).await
     }
 }
 
-/// Parameters of `sms/send`. Not here: `localid` needs an id of ours that outlives a try, and `date` and `type` are
-/// good as they are.
+/// Parameters of `sms/send`. Not here: `date` and `type` are good as they are.
 #[derive(Serialize)]
 struct SendForm<'a> {
     receptor: &'a str,
@@ -78,6 +78,13 @@ struct SendForm<'a> {
     /// Without it the account's own line sends.
     #[serde(skip_serializing_if = "Option::is_none")]
     sender: Option<&'a str>,
+    /// Our own id: the message can be asked for by it.
+    localid: u64,
+}
+
+/// What Kavenegar takes as an id of ours: a whole number that fits 63 bits, the same in every try of a message.
+fn local_id(id: u128) -> u64 {
+    u64::try_from(id & u128::from(u64::MAX >> 1)).unwrap_or_default()
 }
 
 /// Parameters of `verify/lookup`. Not here: `type`, whose spelling the provider's own clients disagree about, and which

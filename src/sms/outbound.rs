@@ -198,6 +198,26 @@ pub(super) fn base_url(gateway: &'static str, text: &str) -> Result<Url, Setting
     }
 }
 
+/// The public URL that a provider posts receipts to: absolute, and without what would not survive being signed over.
+pub(super) fn receipts_url(gateway: &'static str, text: Option<&str>) -> Result<Option<Url>, SettingError> {
+    let Some(text) = text else { return Ok(None) };
+    let refuse = |reason| SettingError::new(format!("{gateway}.receipts_url"), reason);
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(refuse("must be visible ASCII without spaces"));
+    }
+    let url = Url::parse(text).map_err(|_| refuse("must be an absolute URL"))?;
+    if !matches!(url.scheme(), "https" | "http") || !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse("must be https or http, without credentials"));
+    }
+    // The provider signs what it was given, and we check against what we gave: the parser must have changed nothing.
+    if url.as_str() != text || url.query().is_some() || url.fragment().is_some() {
+        return Err(refuse(
+            "must be in its plain form (small letters, no default port), without a query or a fragment",
+        ));
+    }
+    Ok(Some(url))
+}
+
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

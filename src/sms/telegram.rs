@@ -32,13 +32,15 @@ pub struct Telegram {
     send: Url,
     access_token: SecretString,
     sender_username: Option<String>,
+    receipts_url: Option<Url>,
 }
 
 impl Telegram {
     /// Checks the settings and builds the client. Does not connect.
     pub fn new(settings: TelegramSettings) -> Result<Self, SettingError> {
-        let Checked { send, access_token, sender_username, limits } = settings::check(settings)?;
-        Ok(Self { outbound: Outbound::new(NAME, &send, &limits)?, send, access_token, sender_username })
+        let Checked { send, access_token, sender_username, receipts_url, limits } = settings::check(settings)?;
+        let outbound = Outbound::new(NAME, &send, &limits)?;
+        Ok(Self { outbound, send, access_token, sender_username, receipts_url })
     }
 }
 
@@ -68,6 +70,8 @@ impl Gateway for Telegram {
             code,
             ttl: sms.valid_s.clamp(TTL_S.0, TTL_S.1),
             sender_username: self.sender_username.as_deref(),
+            payload: (!sms.reference.is_empty()).then_some(sms.reference.as_str()),
+            callback_url: self.receipts_url.as_ref().map(Url::as_str),
         };
         let request = self.outbound.post(self.send.clone()).header(header::ACCEPT, "application/json");
         let request = request.bearer_auth(self.access_token.expose_secret()).json(&message);
@@ -77,8 +81,8 @@ impl Gateway for Telegram {
     }
 }
 
-/// Parameters of `sendVerificationMessage`. Not here: `request_id` belongs to a paid `checkSendAbility`, `code_length` to
-/// codes of Telegram's making, `payload` comes back unsigned, and `callback_url` is for receipts.
+/// Parameters of `sendVerificationMessage`. Not here: `request_id` belongs to a paid `checkSendAbility`, and
+/// `code_length` to codes of Telegram's making.
 #[derive(Serialize)]
 struct Message<'a> {
     phone_number: &'a str,
@@ -86,4 +90,9 @@ struct Message<'a> {
     ttl: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     sender_username: Option<&'a str>,
+    /// Comes back in the receipt, and is shown to nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callback_url: Option<&'a str>,
 }

@@ -30,13 +30,15 @@ pub struct Twilio {
     user: String,
     password: SecretString,
     sender: Sender,
+    receipts_url: Option<Url>,
 }
 
 impl Twilio {
     /// Checks the settings and builds the client. Does not connect.
     pub fn new(settings: TwilioSettings) -> Result<Self, SettingError> {
-        let Checked { messages, user, password, sender, limits } = settings::check(settings)?;
-        Ok(Self { outbound: Outbound::new(NAME, &messages, &limits)?, messages, user, password, sender })
+        let Checked { messages, user, password, sender, receipts_url, limits } = settings::check(settings)?;
+        let outbound = Outbound::new(NAME, &messages, &limits)?;
+        Ok(Self { outbound, messages, user, password, sender, receipts_url })
     }
 }
 
@@ -66,6 +68,7 @@ impl Gateway for Twilio {
             from,
             messaging_service_sid,
             body: &sms.text,
+            status_callback: self.receipts_url.as_ref().and_then(|url| status_callback(url, &sms.reference)),
             validity_period: sms.valid_s.clamp(VALIDITY_S.0, VALIDITY_S.1),
         };
         let request = self.outbound.post(self.messages.clone());
@@ -87,5 +90,12 @@ struct Form<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     messaging_service_sid: Option<&'a str>,
     body: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_callback: Option<String>,
     validity_period: u32,
+}
+
+/// Where Twilio reports on this message: it gives no reference of ours back, but keeps the query of the URL.
+fn status_callback(receipts_url: &Url, reference: &str) -> Option<String> {
+    (!reference.is_empty()).then(|| format!("{receipts_url}?ref={reference}"))
 }

@@ -30,13 +30,15 @@ pub struct Vonage {
     api_key: String,
     api_secret: SecretString,
     from: String,
+    receipts_url: Option<Url>,
 }
 
 impl Vonage {
     /// Checks the settings and builds the client. Does not connect.
     pub fn new(settings: VonageSettings) -> Result<Self, SettingError> {
-        let Checked { send, api_key, api_secret, from, limits } = settings::check(settings)?;
-        Ok(Self { outbound: Outbound::new(NAME, &send, &limits)?, send, api_key, api_secret, from })
+        let Checked { send, api_key, api_secret, from, receipts_url, limits } = settings::check(settings)?;
+        let outbound = Outbound::new(NAME, &send, &limits)?;
+        Ok(Self { outbound, send, api_key, api_secret, from, receipts_url })
     }
 }
 
@@ -63,6 +65,8 @@ impl Gateway for Vonage {
             text: &sms.text,
             kind: if segments::is_gsm(&sms.text) { "text" } else { "unicode" },
             ttl: (u64::from(sms.valid_s) * 1_000).clamp(TTL_MS.0, TTL_MS.1),
+            client_ref: (!sms.reference.is_empty()).then_some(sms.reference.as_str()),
+            callback: self.receipts_url.as_ref().map(Url::as_str),
         };
         let request = self.outbound.post(self.send.clone()).header(header::ACCEPT, "application/json");
         let request = request.basic_auth(&self.api_key, Some(self.api_secret.expose_secret())).form(&form);
@@ -72,8 +76,7 @@ impl Gateway for Vonage {
     }
 }
 
-/// Parameters of a message. Not here: `client-ref` drops no duplicates and needs an id of ours that outlives a try, and
-/// `callback` is the account's to set.
+/// Parameters of a message.
 #[derive(Serialize)]
 struct Form<'a> {
     from: &'a str,
@@ -85,4 +88,10 @@ struct Form<'a> {
     kind: &'static str,
     /// Milliseconds after which the message is dropped.
     ttl: u64,
+    /// Comes back in the receipt; drops no duplicates.
+    #[serde(rename = "client-ref", skip_serializing_if = "Option::is_none")]
+    client_ref: Option<&'a str>,
+    /// In place of the URL that the account has for receipts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callback: Option<&'a str>,
 }

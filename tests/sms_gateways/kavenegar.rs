@@ -16,6 +16,9 @@ use crate::{
     kit::{CODE, TEXT, TO, assert_hidden, patient, send, sender, sms},
 };
 
+/// `kit::ID` as Kavenegar is told it.
+const LOCAL_ID: &str = "24348";
+
 fn gateway(fake: &FakeHttp, change: impl FnOnce(&mut KavenegarSettings)) -> Arc<dyn Gateway> {
     let mut settings = KavenegarSettings {
         base_url: fake.base_url(),
@@ -40,9 +43,9 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 async fn a_text_goes_by_a_line() {
     let fake = start().await;
     gateway(&fake, |_| {}).send(&sms(TO)).await.unwrap();
-    assert_eq!(fields(&fake), pairs(&[("message", TEXT)]));
+    assert_eq!(fields(&fake), pairs(&[("message", TEXT), ("localid", LOCAL_ID)]));
     let accepted = gateway(&fake, |settings| settings.sender = Some(LINE.to_owned())).send(&sms(TO)).await.unwrap();
-    assert_eq!(fields(&fake), pairs(&[("message", TEXT), ("sender", LINE)]));
+    assert_eq!(fields(&fake), pairs(&[("message", TEXT), ("sender", LINE), ("localid", LOCAL_ID)]));
     assert_eq!(accepted.provider_id.as_deref(), Some("8792344"));
     assert_eq!(fake.violations(), Vec::<&str>::new());
 }
@@ -62,7 +65,10 @@ async fn a_code_goes_by_template_and_a_notice_as_text() {
     }
     let notice = Sms { text: "Your Acme account was moved.".to_owned(), code: None, ..sms(TO) };
     gateway.send(&notice).await.unwrap();
-    assert_eq!(fields(&fake), pairs(&[("message", "Your Acme account was moved."), ("sender", LINE)]));
+    assert_eq!(
+        fields(&fake),
+        pairs(&[("message", "Your Acme account was moved."), ("sender", LINE), ("localid", LOCAL_ID)])
+    );
     assert_eq!(fake.violations(), Vec::<&str>::new());
 }
 

@@ -14,7 +14,7 @@ use otpd::{
 use crate::{
     fake_http::{FakeHttp, Reply, Step},
     fake_telegram::{ACCESS_TOKEN, CHANNEL, refusal, start},
-    kit::{CODE, TO, assert_hidden, patient, send, sender, sms},
+    kit::{CODE, REFERENCE, TO, assert_hidden, patient, send, sender, sms},
     subject::{Account, Fake, Reason, Subject},
 };
 
@@ -54,6 +54,7 @@ fn gateway(fake: &FakeHttp, channel: Option<&str>) -> Arc<dyn Gateway> {
         base_url: fake.base_url(),
         access_token: ACCESS_TOKEN.into(),
         sender_username: channel.map(str::to_owned),
+        receipts_url: None,
         limits: patient(),
     };
     Arc::new(Telegram::new(settings).unwrap())
@@ -70,13 +71,29 @@ async fn the_request_is_as_documented() {
     for (code, valid_s, ttl) in [(CODE, 120, "120"), ("0042", 0, "30"), ("00000001", u32::MAX, "3600")] {
         let message = Sms { code: Code::from_digits(code), valid_s, ..sms(TO) };
         assert!(gateway(&fake, None).send(&message).await.unwrap().provider_id.unwrap().starts_with("823498273"));
-        assert_eq!(fake.taken().pop().unwrap().fields, pairs(&[("code", code), ("ttl", ttl)]));
+        assert_eq!(fake.taken().pop().unwrap().fields, pairs(&[("code", code), ("ttl", ttl), ("payload", REFERENCE)]));
     }
     gateway(&fake, Some(CHANNEL)).send(&sms(TO)).await.unwrap();
-    let expected = pairs(&[("code", CODE), ("ttl", "120"), ("sender_username", CHANNEL)]);
+    let expected = pairs(&[("code", CODE), ("ttl", "120"), ("sender_username", CHANNEL), ("payload", REFERENCE)]);
     let taken = fake.taken().pop().unwrap();
     assert_eq!((taken.to.as_str(), taken.fields), (TO, expected));
     assert_eq!(fake.violations(), Vec::<&str>::new());
+}
+
+/// Receipts come to our URL, with our reference.
+#[tokio::test]
+async fn a_receipt_is_asked_for() {
+    let fake = start().await;
+    let url = "https://otp.example.com/v1/receipts/telegram";
+    let settings = TelegramSettings {
+        base_url: fake.base_url(),
+        access_token: ACCESS_TOKEN.into(),
+        receipts_url: Some(url.to_owned()),
+        ..TelegramSettings::default()
+    };
+    Telegram::new(settings).unwrap().send(&sms(TO)).await.unwrap();
+    let expected = pairs(&[("code", CODE), ("ttl", "120"), ("payload", REFERENCE), ("callback_url", url)]);
+    assert_eq!(fake.taken().pop().unwrap().fields, expected);
 }
 
 /// A notice, and a code that Telegram does not take, are refused before anything is sent.

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     fake_twilio::{ACCOUNT_SID, AUTH_TOKEN, Behaviour, FakeTwilio, SENDER, SERVICE_SID},
-    kit::{self, TO, assert_hidden, send, sms},
+    kit::{self, REFERENCE, TO, assert_hidden, send, sms},
 };
 
 /// Limits that no healthy answer meets.
@@ -48,6 +48,19 @@ async fn a_message_arrives_as_it_was_given() {
     assert_eq!(fake.newest_code(TO).as_deref(), Some("000123"));
     assert_eq!(fake.wait_for_code(TO, 3).await, "000123");
     assert_eq!(fake.violations(), Vec::<String>::new());
+}
+
+/// Receipts come to our URL, with our reference in its query; a notice has none and asks for none.
+#[tokio::test]
+async fn a_receipt_is_asked_for() {
+    let fake = FakeTwilio::start().await;
+    let url = "https://otp.example.com/v1/receipts/twilio";
+    let gateway =
+        Twilio::new(TwilioSettings { receipts_url: Some(url.to_owned()), ..patient(fake.base_url()) }).unwrap();
+    gateway.send(&sms(TO)).await.unwrap();
+    gateway.send(&Sms { reference: String::new(), ..sms(TO) }).await.unwrap();
+    let callbacks: Vec<_> = fake.messages().into_iter().map(|message| message.status_callback).collect();
+    assert_eq!(callbacks, [Some(format!("{url}?ref={REFERENCE}")), None]);
 }
 
 #[tokio::test]

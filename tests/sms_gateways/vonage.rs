@@ -11,7 +11,7 @@ use otpd::sms::{
 use crate::{
     fake_http::{FakeHttp, Reply, Step},
     fake_vonage::{API_KEY, API_SECRET, SENDER, parts, refusal, start, taken},
-    kit::{TEXT, TO, assert_hidden, patient, send, sender, sms},
+    kit::{REFERENCE, TEXT, TO, assert_hidden, patient, send, sender, sms},
     subject::{Account, Fake, Reason, Subject},
 };
 
@@ -49,6 +49,7 @@ fn settings(base_url: String) -> VonageSettings {
         api_key: API_KEY.to_owned(),
         api_secret: API_SECRET.into(),
         from: SENDER.to_owned(),
+        receipts_url: None,
         limits: patient(),
     }
 }
@@ -61,7 +62,9 @@ fn gateway(fake: &FakeHttp) -> Arc<dyn Gateway> {
 #[tokio::test]
 async fn the_request_is_as_documented() {
     let fake = start().await;
-    let gateway = gateway(&fake);
+    let url = "https://otp.example.com/v1/receipts/vonage";
+    let settings = VonageSettings { receipts_url: Some(url.to_owned()), ..settings(fake.base_url()) };
+    let gateway = Vonage::new(settings).unwrap();
     for (text, valid_s, kind, ttl) in [
         (TEXT, 120, "text", "120000"),
         ("caf\u{e9} 5\u{20ac}: 482913", 0, "text", "20000"),
@@ -72,7 +75,9 @@ async fn the_request_is_as_documented() {
         let taken = fake.taken().pop().unwrap();
         assert_eq!(taken.to, "989123456789");
         let expected = [("from", SENDER), ("text", text), ("type", kind), ("ttl", ttl)];
-        assert_eq!(taken.fields, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let reported = [("client-ref", REFERENCE), ("callback", url)];
+        let expected = expected.into_iter().chain(reported);
+        assert_eq!(taken.fields, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>());
     }
     assert_eq!(fake.violations(), Vec::<&str>::new());
 }

@@ -97,7 +97,10 @@ fn is_receptor(to: &str) -> bool {
 }
 
 fn send(message: &Taken) -> Result<(), Refusal> {
-    known(message, &["message", "sender"])?;
+    known(message, &["message", "sender", "localid"])?;
+    if message.field("localid").is_some_and(|id| id.parse::<i64>().is_err()) {
+        return refuse("localid", 400);
+    }
     match message.field("message").map(|text| text.chars().count()) {
         Some(1..=MESSAGE_MAX) => {}
         Some(_) | None => return refuse("message", 413),

@@ -79,7 +79,14 @@ fn judge(members: &Map<String, Value>) -> Result<(), Refusal> {
     if members.get("sender_username").is_some_and(|name| name != CHANNEL) {
         return refuse("sender_username", "SENDER_NOT_OWNED");
     }
-    let known = ["code", "ttl", "sender_username"];
+    if members.get("payload").is_some_and(|payload| !payload.as_str().is_some_and(|text| text.len() <= 128)) {
+        return refuse("payload", "PAYLOAD_INVALID");
+    }
+    let is_url = |url: &str| url.starts_with("https://") && url.len() <= 256;
+    if members.get("callback_url").is_some_and(|url| !url.as_str().is_some_and(is_url)) {
+        return refuse("callback_url", "CALLBACK_URL_INVALID");
+    }
+    let known = ["code", "ttl", "sender_username", "payload", "callback_url"];
     if members.keys().any(|name| !known.contains(&name.as_str())) {
         return refuse("unknown parameter", "PAYLOAD_INVALID");
     }

@@ -88,6 +88,8 @@ pub struct Message {
     pub body: String,
     /// `ValidityPeriod` in seconds, if given.
     pub validity_s: Option<u32>,
+    /// Where its receipts are to go.
+    pub status_callback: Option<String>,
     /// The id that was answered, if an answer got that far.
     pub sid: String,
 }
@@ -304,8 +306,8 @@ impl State {
                 | Behaviour::Drop
         );
         if takes {
-            let Form { to, body, validity_s } = form;
-            self.messages.push(Message { to, body, validity_s, sid: sid.clone() });
+            let Form { to, body, validity_s, status_callback } = form;
+            self.messages.push(Message { to, body, validity_s, status_callback, sid: sid.clone() });
         }
         Decided { behaviour, sid }
     }

@@ -34,6 +34,7 @@ pub(super) struct Form {
     pub(super) to: String,
     pub(super) body: String,
     pub(super) validity_s: Option<u32>,
+    pub(super) status_callback: Option<String>,
 }
 
 /// A rule that was broken, and Twilio's answer to that.
@@ -80,10 +81,14 @@ impl Form {
             Some(Ok(seconds)) if (1..=36_000).contains(&seconds) => Some(seconds),
             Some(_) => return refuse("ValidityPeriod", 400, 20001),
         };
+        let status_callback = fields.remove("StatusCallback");
+        if status_callback.as_deref().is_some_and(|url| !is_callback(url)) {
+            return refuse("StatusCallback", 400, 21609);
+        }
         if !fields.is_empty() {
             return refuse("unknown field", 400, 20001);
         }
-        Ok(Self { to, body, validity_s })
+        Ok(Self { to, body, validity_s, status_callback })
     }
 }
 
@@ -115,6 +120,13 @@ fn decode(body: &[u8]) -> Option<HashMap<String, String>> {
         }
     }
     Some(fields)
+}
+
+/// A public host without underscores, at most 4000 characters.
+fn is_callback(text: &str) -> bool {
+    let url = reqwest::Url::parse(text).ok();
+    let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
+    text.len() <= 4_000 && text.starts_with("http") && host.contains('.') && !host.contains('_')
 }
 
 fn is_e164(to: &str) -> bool {

@@ -103,7 +103,13 @@ fn judge(message: &Taken) -> Result<(), Refusal> {
         Ok(20_000..=604_800_000_u64) => {}
         Ok(_) | Err(_) => return refuse("ttl", 3, "Invalid ttl"),
     }
-    let known = ["from", "text", "type", "ttl"];
+    if message.field("client-ref").is_some_and(|reference| !(1..=40).contains(&reference.len())) {
+        return refuse("client-ref", 3, "Invalid client-ref");
+    }
+    if message.field("callback").is_some_and(|url| !url.starts_with("https://") || url.len() > 100) {
+        return refuse("callback", 23, "Invalid callback url");
+    }
+    let known = ["from", "text", "type", "ttl", "client-ref", "callback"];
     if message.fields.iter().any(|(name, _)| !known.contains(&name.as_str())) {
         return refuse("unknown parameter", 3, "Invalid parameter");
     }

@@ -23,6 +23,8 @@ pub struct TelegramSettings {
     /// The verified channel of the account's that sends: 1 to 32 letters, digits and underscores, without `@`. Default
     /// none: Telegram's own chat for codes.
     pub sender_username: Option<String>,
+    /// Where it is to post its receipts: the whole public URL, without a query. Default none: it posts none.
+    pub receipts_url: Option<String>,
     /// Time and size.
     pub limits: HttpLimits,
 }
@@ -33,6 +35,7 @@ impl Default for TelegramSettings {
             base_url: "https://gatewayapi.telegram.org".to_owned(),
             access_token: SecretString::default(),
             sender_username: None,
+            receipts_url: None,
             limits: HttpLimits::default(),
         }
     }
@@ -49,6 +52,7 @@ pub(super) struct Checked {
     pub(super) send: Url,
     pub(super) access_token: SecretString,
     pub(super) sender_username: Option<String>,
+    pub(super) receipts_url: Option<Url>,
     pub(super) limits: HttpLimits,
 }
 
@@ -59,7 +63,7 @@ const USERNAME_LEN_MAX: usize = 32;
 
 /// security 109: every value is of its form before it can reach a header or a body.
 pub(super) fn check(settings: TelegramSettings) -> Result<Checked, SettingError> {
-    let TelegramSettings { base_url, access_token, sender_username, limits } = settings;
+    let TelegramSettings { base_url, access_token, sender_username, receipts_url, limits } = settings;
     let token = access_token.expose_secret();
     if !(1..=TOKEN_LEN_MAX).contains(&token.len()) || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         let reason = "must be 1 to 256 visible ASCII characters without spaces";
@@ -72,7 +76,8 @@ pub(super) fn check(settings: TelegramSettings) -> Result<Checked, SettingError>
     limits.check(NAME)?;
     let base = outbound::base_url(NAME, &base_url)?;
     let send = outbound::under(NAME, &base, ["sendVerificationMessage"])?;
-    Ok(Checked { send, access_token, sender_username, limits })
+    let receipts_url = outbound::receipts_url(NAME, receipts_url.as_deref())?;
+    Ok(Checked { send, access_token, sender_username, receipts_url, limits })
 }
 
 fn is_username(text: &str) -> bool {

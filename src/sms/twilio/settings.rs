@@ -35,6 +35,8 @@ pub struct TwilioSettings {
     pub messaging_service_sid: Option<String>,
     /// True if the account's test credentials are used: allows the magic senders +1500555000x.
     pub test_mode: bool,
+    /// Where it is to post its receipts: the whole public URL, without a query. Default none: it posts none.
+    pub receipts_url: Option<String>,
     /// Time and size.
     pub limits: HttpLimits,
 }
@@ -49,6 +51,7 @@ impl Default for TwilioSettings {
             from: None,
             messaging_service_sid: None,
             test_mode: false,
+            receipts_url: None,
             limits: HttpLimits::default(),
         }
     }
@@ -69,6 +72,7 @@ pub(super) struct Checked {
     pub(super) user: String,
     pub(super) password: SecretString,
     pub(super) sender: Sender,
+    pub(super) receipts_url: Option<Url>,
     pub(super) limits: HttpLimits,
 }
 
@@ -104,6 +108,7 @@ pub(super) fn check(settings: TwilioSettings) -> Result<Checked, SettingError> {
         user: settings.api_key_sid.unwrap_or(settings.account_sid),
         password: settings.auth_token,
         sender,
+        receipts_url: outbound::receipts_url(NAME, settings.receipts_url.as_deref())?,
         limits: settings.limits,
     })
 }

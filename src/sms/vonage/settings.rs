@@ -25,6 +25,8 @@ pub struct VonageSettings {
     /// The sender: a number of 7 to 15 digits without `+`, a short code of 3 to 6, or a name of 1 to 11 letters, digits
     /// and spaces.
     pub from: String,
+    /// Where it is to post its receipts: the whole public URL, without a query. Default none: it posts none.
+    pub receipts_url: Option<String>,
     /// Time and size.
     pub limits: HttpLimits,
 }
@@ -36,6 +38,7 @@ impl Default for VonageSettings {
             api_key: String::new(),
             api_secret: SecretString::default(),
             from: String::new(),
+            receipts_url: None,
             limits: HttpLimits::default(),
         }
     }
@@ -53,6 +56,7 @@ pub(super) struct Checked {
     pub(super) api_key: String,
     pub(super) api_secret: SecretString,
     pub(super) from: String,
+    pub(super) receipts_url: Option<Url>,
     pub(super) limits: HttpLimits,
 }
 
@@ -65,7 +69,7 @@ const NAME_LEN_MAX: usize = 11;
 
 /// security 109: every value is of its form before it can reach a header or a form field.
 pub(super) fn check(settings: VonageSettings) -> Result<Checked, SettingError> {
-    let VonageSettings { base_url, api_key, api_secret, from, limits } = settings;
+    let VonageSettings { base_url, api_key, api_secret, from, receipts_url, limits } = settings;
     if !(1..=KEY_LEN_MAX).contains(&api_key.len()) || !api_key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(SettingError::new("vonage.api_key", "must be 1 to 64 letters and digits"));
     }
@@ -79,7 +83,9 @@ pub(super) fn check(settings: VonageSettings) -> Result<Checked, SettingError> {
     }
     limits.check(NAME)?;
     let base = outbound::base_url(NAME, &base_url)?;
-    Ok(Checked { send: outbound::under(NAME, &base, ["sms", "json"])?, api_key, api_secret, from, limits })
+    let send = outbound::under(NAME, &base, ["sms", "json"])?;
+    let receipts_url = outbound::receipts_url(NAME, receipts_url.as_deref())?;
+    Ok(Checked { send, api_key, api_secret, from, receipts_url, limits })
 }
 
 fn is_sender(from: &str) -> bool {
