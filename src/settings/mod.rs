@@ -23,11 +23,11 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 pub use self::{
     dialects::Dialect,
-    gateways::{HttpLimits, Kavenegar, Mshastra, Sns, Telegram, Twilio, Vonage, Webhook},
+    gateways::{HttpLimits, Kavenegar, Mshastra, Sns, Telegram, Twilio, UnsignedReceipts, Vonage, Webhook},
     policy::{Api, Codes, Dev, Limits, Password, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
-    sms::{GatewayKind, Simulated, Sms},
+    sms::{GatewayKind, Receipts, Simulated, Sms},
     storage::{Durability, Phone, Store, Validation},
 };
 use self::{layers::Layers, reader::Reader};

@@ -3,6 +3,7 @@
 //! Owns the request. What an answer means is `verdict`'s, what a setting may be is `settings`'s. Never
 //! repeats a request: Twilio has no key to drop duplicates by.
 
+pub(super) mod receipt;
 mod settings;
 mod verdict;
 
@@ -15,7 +16,11 @@ use serde::Serialize;
 
 pub use self::settings::TwilioSettings;
 use self::settings::{Checked, Sender};
-use super::{Accepted, Gateway, SendError, SettingError, Sms, outbound::Outbound};
+use super::{
+    Accepted, Gateway, SendError, SettingError, Sms,
+    outbound::Outbound,
+    receipt::{Receipt, ReceiptRefused, ReceiptRequest},
+};
 
 /// Its name in configuration, metrics and errors.
 const NAME: &str = "twilio";
@@ -31,14 +36,16 @@ pub struct Twilio {
     password: SecretString,
     sender: Sender,
     receipts_url: Option<Url>,
+    receipts_token: Option<SecretString>,
 }
 
 impl Twilio {
     /// Checks the settings and builds the client. Does not connect.
     pub fn new(settings: TwilioSettings) -> Result<Self, SettingError> {
-        let Checked { messages, user, password, sender, receipts_url, limits } = settings::check(settings)?;
+        let Checked { messages, user, password, sender, receipts_url, receipts_token, limits } =
+            settings::check(settings)?;
         let outbound = Outbound::new(NAME, &messages, &limits)?;
-        Ok(Self { outbound, messages, user, password, sender, receipts_url })
+        Ok(Self { outbound, messages, user, password, sender, receipts_url, receipts_token })
     }
 }
 
@@ -76,6 +83,10 @@ impl Gateway for Twilio {
         let answer = self.outbound.exchange(request).await?;
         verdict::judge(answer.status, answer.body.as_deref())
             .map_err(|error| SendError { retry_after: answer.retry_after, ..error })
+    }
+
+    async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {
+        receipt::read(self.receipts_token.as_ref(), request)
     }
 }
 

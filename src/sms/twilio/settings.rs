@@ -37,6 +37,8 @@ pub struct TwilioSettings {
     pub test_mode: bool,
     /// Where it is to post its receipts: the whole public URL, without a query. Default none: it posts none.
     pub receipts_url: Option<String>,
+    /// The account's token, which receipts are signed with, where `auth_token` is an API key's secret. Default none.
+    pub receipts_auth_token: Option<SecretString>,
     /// Time and size.
     pub limits: HttpLimits,
 }
@@ -52,6 +54,7 @@ impl Default for TwilioSettings {
             messaging_service_sid: None,
             test_mode: false,
             receipts_url: None,
+            receipts_auth_token: None,
             limits: HttpLimits::default(),
         }
     }
@@ -73,6 +76,8 @@ pub(super) struct Checked {
     pub(super) password: SecretString,
     pub(super) sender: Sender,
     pub(super) receipts_url: Option<Url>,
+    /// What receipts are signed with, if it is known.
+    pub(super) receipts_token: Option<SecretString>,
     pub(super) limits: HttpLimits,
 }
 
@@ -99,6 +104,11 @@ pub(super) fn check(settings: TwilioSettings) -> Result<Checked, SettingError> {
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(SettingError::new("twilio.auth_token", "must be visible ASCII without spaces, and not empty"));
     }
+    let own_token = settings.api_key_sid.is_none().then(|| settings.auth_token.clone());
+    let receipts_token = settings.receipts_auth_token.or(own_token);
+    if receipts_token.as_ref().is_some_and(|token| token.expose_secret().is_empty()) {
+        return Err(SettingError::new("twilio.receipts_auth_token", "must not be empty"));
+    }
     settings.limits.check(NAME)?;
     let base = outbound::base_url(NAME, &settings.base_url)?;
     let real = base.host_str() == Some(REAL_HOST) && !settings.test_mode;
@@ -109,6 +119,7 @@ pub(super) fn check(settings: TwilioSettings) -> Result<Checked, SettingError> {
         password: settings.auth_token,
         sender,
         receipts_url: outbound::receipts_url(NAME, settings.receipts_url.as_deref())?,
+        receipts_token,
         limits: settings.limits,
     })
 }
