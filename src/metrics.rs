@@ -99,13 +99,27 @@ pub const SEND_OUTCOMES: &[&str] = &[
     "unknown_outcome",
     "overloaded",
 ];
+/// What became of a receipt: how far it moved its message, or why it moved none. `repeated`: its message was as far
+/// already; `unknown`: no message of ours; `refused`: not signed; `unconfirmed`: the provider could not be asked.
+pub const RECEIPT_OUTCOMES: &[&str] =
+    &["sent", "delivered", "undelivered", "repeated", "unknown", "unreadable", "refused", "unconfirmed"];
 /// Kinds of tokens.
 pub const TOKEN_KINDS: &[&str] = &["access", "refresh", "receipt"];
 /// HTTP methods; a strange one counts as `other`.
 pub const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "other"];
 /// Which limit refused work.
-pub const OVERLOAD_LIMITS: &[&str] =
-    &["connections", "connections_per_ip", "actors", "inflight", "forwards", "moves", "quarantine", "sms_inflight"];
+pub const OVERLOAD_LIMITS: &[&str] = &[
+    "connections",
+    "connections_per_ip",
+    "actors",
+    "inflight",
+    "forwards",
+    "moves",
+    "quarantine",
+    "sms_inflight",
+    "receipts_inflight",
+    "receipt_ids",
+];
 /// Our doors.
 pub const LISTENERS: &[&str] = &["main", "ops"];
 /// What a connection was in when its time was over.
@@ -158,6 +172,10 @@ metrics_table! {
     SMS_SEND_SECONDS = "otpd_sms_send_seconds", Kind::Histogram(SEND_BUCKETS), Seconds, ["route": SMS_ROUTES];
     /// Messages being sent now.
     SMS_INFLIGHT = "otpd_sms_inflight", Kind::Gauge, Count, [];
+    /// Receipts of messages, by route and what became of them.
+    RECEIPTS = "otpd_receipts_total", Kind::Counter, Count, ["route": SMS_ROUTES, "outcome": RECEIPT_OUTCOMES];
+    /// Time from the decision to send a message to the receipt that says it is on the phone.
+    RECEIPT_SECONDS = "otpd_receipt_seconds", Kind::Histogram(VERIFY_BUCKETS), Seconds, ["route": SMS_ROUTES];
     /// Time from the sending of a code to its approval.
     TIME_TO_VERIFY_SECONDS = "otpd_time_to_verify_seconds", Kind::Histogram(VERIFY_BUCKETS), Seconds, [];
     /// Verifications that ended unused at their time.

@@ -212,6 +212,7 @@ impl App {
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
             dialects: std::iter::once("v1").chain(dialect::ALL.iter().map(|spec| spec.name)).collect(),
+            receipts: parts::receipts(settings),
             show_codes: settings.dev.show_codes,
         });
         let dialect = parts::v1_dialect(settings);
@@ -253,6 +254,7 @@ impl App {
             ip_limiter: parts::ip_limiter(settings),
             numbers: parts::number_rules(settings)?,
             body_limits: parts::body_limits(settings),
+            receipts: parts::receipt_door(settings),
             public_url,
         });
         service::number::warm_up(&v1.numbers);

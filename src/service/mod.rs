@@ -2,7 +2,7 @@
 //!
 //! `verification` (start, resend, check, cancel, read) · `sign_in` (receipts, refresh, revocation) · `tokens` (signing) ·
 //! `passwords` (registering, signing in with a password) · `user` (what a signed-in person may do) · `admin` · `moving`
-//! (phone change) · `sending` (from a draft to a settled send). Typed text is read by `number`, `code_input` and `profile`; `audit`
+//! (phone change) · `sending` (from a draft to a settled send) · `receipts` (what becomes of it). Typed text is read by `number`, `code_input` and `profile`; `audit`
 //! and `meters` tell what happened.
 
 #![expect(
@@ -20,6 +20,7 @@ mod moving;
 pub mod number;
 mod passwords;
 pub mod profile;
+mod receipts;
 mod sending;
 mod sign_in;
 pub mod tokens;
@@ -34,6 +35,7 @@ use tokio_util::task::TaskTracker;
 pub use self::{
     failure::{Failure, Refused, whole_seconds},
     passwords::GrantRef,
+    receipts::{Poster, ReceiptFailure, ReceiptSeen, ReceiptSettings},
     sign_in::Introspection,
     tokens::{RefreshStyle, SignedInTokens, TokenFacts, TokenStyle},
     user::User,
@@ -156,6 +158,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// The names of all dialects, `v1` among them: the values of a metric's label.
     pub dialects: Vec<&'static str>,
+    /// Limits of receipts.
+    pub receipts: ReceiptSettings,
     /// Answer starts with their code (`dev.show_codes`); never beside a gateway that really sends.
     pub show_codes: bool,
 }
@@ -166,6 +170,7 @@ pub struct Service {
     parts: Arc<Parts>,
     tasks: TaskTracker,
     meters: Arc<meters::Meters>,
+    receipts: Arc<receipts::Receipts>,
 }
 
 fn address_octets(address: IpAddr) -> Vec<u8> {
@@ -182,7 +187,8 @@ impl Service {
     /// A service over its parts. Make it after the metrics recorder was installed: it keeps the handles.
     pub fn new(parts: Parts) -> Self {
         let meters = Arc::new(meters::Meters::new(&parts.dialects));
-        Self { parts: Arc::new(parts), tasks: TaskTracker::new(), meters }
+        let receipts = Arc::new(receipts::Receipts::new(parts.receipts));
+        Self { parts: Arc::new(parts), tasks: TaskTracker::new(), meters, receipts }
     }
 
     /// The clock that every decision goes by.

@@ -54,6 +54,7 @@ impl Service {
         audit::done("code_requested", dialect, origin, phone);
         let sms = self.message(dialect, phone, &draft, reply.now.0);
         let report = self.parts.sender.send(permit, &sms).await;
+        self.expect_receipt(&sms, &report);
         audit::sent(dialect, origin, phone, &draft, &report);
         self.settle(dialect, answer, &draft, report).await
     }

@@ -127,6 +127,11 @@ impl Sender {
         self.gateway.name()
     }
 
+    /// The gateway in use of that name.
+    pub fn gateway(&self, name: &str) -> Option<&Arc<dyn Gateway>> {
+        (self.gateway.name() == name).then_some(&self.gateway)
+    }
+
     /// True if messages leave this machine.
     pub fn is_real(&self) -> bool {
         self.gateway.is_real()
