@@ -21,6 +21,10 @@ pub const REFRESH_TOKEN: &str = "rt_3kVq0mFh2bXcP9yLw8TzRg";
 pub const REGISTRATION_TOKEN: &str = "fef8702768384d1d88a2e1454e6c749c";
 /// Her session.
 pub const SID: &str = "0b6e2c5d9f48317aa1d3f7e6c4b28590";
+/// What a provider was told to name her message by.
+pub const REFERENCE: &str = "9a4e21d07c5b4f3886d1e0f2a7b3c649-0";
+/// What a path of receipts ends in.
+pub const RECEIPTS_SECRET: &str = "q7ZfT2mVx9KcL4nRw8YbH3sD";
 /// Of a request.
 pub const REQUEST_ID: &str = "4c1f6a2e9b0d3578000000a1";
 /// When it all begins.

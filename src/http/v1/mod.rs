@@ -75,7 +75,7 @@ pub fn router(v1: Arc<V1>) -> Router {
         .route("/v1/admin/activate", post(admin::activate))
         .route("/v1/admin/deactivate", post(admin::deactivate))
         .route("/v1/receipts/{gateway}", post(receipts::take))
-        .route("/v1/receipts/{gateway}/{secret}", post(receipts::take))
+        .route("/v1/receipts/{gateway}/{secret}", post(receipts::take).get(receipts::take))
         .route("/oauth/token", post(oauth::token))
         .route("/oauth/revoke", post(oauth::revoke))
         .route("/oauth/introspect", post(oauth::introspect))

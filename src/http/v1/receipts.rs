@@ -2,7 +2,7 @@
 //!
 //! No key, no token and no JSON rules: a provider posts what it always posts, and its signature, or the secret in the
 //! path, is its credential (security 113 and 115). What is taken, ignored or about nothing known is answered 204, or the
-//! provider would repeat it for a day. What a signature covers is the configured public URL, never `Host`.
+//! provider would repeat it for a day. Providers that sign nothing may also ask by GET, as some only can. What a signature covers is the configured public URL, never `Host`.
 
 use std::sync::Arc;
 
