@@ -176,8 +176,7 @@ impl App {
             None => parts::open_store(settings, &files).await?,
         };
         if !had_sealing_keys {
-            let page = store.scan(None, 1).await;
-            let page = page.map_err(|fault| StartError::Named("store.path", fault.to_string()))?;
+            let page = store.scan(None, 1).await.map_err(|fault| StartError::Named("store.path", fault.to_string()))?;
             if !page.records.is_empty() {
                 return Err(StartError::SealingKeysLost);
             }

@@ -2,7 +2,8 @@
 //!
 //! `verification` (start, resend, check, cancel, read) · `sign_in` (receipts, refresh, revocation) · `tokens` (signing) ·
 //! `passwords` (registering, signing in with a password) · `user` (what a signed-in person may do) · `admin` · `moving`
-//! (phone change) · `sending` (from a draft to a settled send) · `receipts` (what becomes of it). Typed text is read by `number`, `code_input` and `profile`; `audit`
+//! (phone change) · `sending` (from a draft to a settled send) · `receipts` (what becomes of it).
+//! Typed text is read by `number`, `code_input` and `profile`; `audit`
 //! and `meters` tell what happened.
 
 #![expect(

@@ -73,7 +73,10 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
 
     /// The documented rule, worked out apart with another implementation (Python's hmac and hashlib).
-    const BODY: &str = r#"{"request_id":"1","payload":"00112233445566778899aabbccddeeff-0","delivery_status":{"status":"read","updated_at":1800000000}}"#;
+    const BODY: &str = concat!(
+        r#"{"request_id":"1","payload":"00112233445566778899aabbccddeeff-0","#,
+        r#""delivery_status":{"status":"read","updated_at":1800000000}}"#
+    );
     const OF_BODY: &str = "1ba951aad3bfb1e40f5b34db44de63a336bbf05d39234380ce76677d3c63f158";
 
     fn read_it(stamp: &str, signature: &str, body: &str) -> Result<Vec<Receipt>, ReceiptRefused> {
