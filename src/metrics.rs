@@ -119,6 +119,10 @@ pub const SEND_OUTCOMES: &[&str] = &[
 /// What became of a request that must prove its work.
 pub const PROOF_OUTCOMES: &[&str] =
     &["required", "accepted", "retried", "replayed", "expired", "wrong", "foreign", "full"];
+/// What became of a receipt: how far it moved its message, or why it moved none. `repeated`: its message was as far
+/// already; `unknown`: no message of ours; `refused`: not signed; `unconfirmed`: the provider could not be asked.
+pub const RECEIPT_OUTCOMES: &[&str] =
+    &["sent", "delivered", "undelivered", "repeated", "unknown", "unreadable", "refused", "unconfirmed"];
 /// Kinds of tokens.
 pub const TOKEN_KINDS: &[&str] = &["access", "refresh", "receipt"];
 /// HTTP methods; a strange one counts as `other`.
@@ -134,6 +138,8 @@ pub const OVERLOAD_LIMITS: &[&str] = &[
     "quarantine",
     "sms_inflight",
     "auto_waiting",
+    "receipts_inflight",
+    "receipt_ids",
 ];
 /// Our doors.
 pub const LISTENERS: &[&str] = &["main", "ops"];
@@ -195,6 +201,10 @@ metrics_table! {
     ROUTE_CONVERSION = "otpd_route_conversion_ratio", Kind::Gauge, Count, ["route": SMS_ROUTES, "country": COUNTRIES];
     /// Messages being sent now.
     SMS_INFLIGHT = "otpd_sms_inflight", Kind::Gauge, Count, [];
+    /// Receipts of messages, by route and what became of them.
+    RECEIPTS = "otpd_receipts_total", Kind::Counter, Count, ["route": SMS_ROUTES, "outcome": RECEIPT_OUTCOMES];
+    /// Time from the decision to send a message to the receipt that says it is on the phone.
+    RECEIPT_SECONDS = "otpd_receipt_seconds", Kind::Histogram(VERIFY_BUCKETS), Seconds, ["route": SMS_ROUTES];
     /// Time from the sending of a code to its approval.
     TIME_TO_VERIFY_SECONDS = "otpd_time_to_verify_seconds", Kind::Histogram(VERIFY_BUCKETS), Seconds, [];
     /// Verifications that ended unused at their time.

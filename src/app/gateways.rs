@@ -14,13 +14,14 @@ use crate::{
         kavenegar::{Kavenegar, KavenegarSettings},
         mshastra::{Mshastra, MshastraSettings},
         outbound::HttpLimits,
+        receipt::secret_path::UnsignedReceipts,
         simulated::{Simulated, SimulatedSettings},
         sns::{Sns, SnsSettings},
         telegram::{Telegram, TelegramSettings},
         twilio::{Twilio, TwilioSettings},
         twilio_verify::{TwilioVerify, TwilioVerifySettings},
         twilio_voice::{TwilioVoice, TwilioVoiceSettings},
-        vonage::{Vonage, VonageSettings},
+        vonage::{Hash, Signature, Vonage, VonageSettings},
         vonage_messages::{VonageMessages, VonageMessagesSettings},
         webhook::{Webhook, WebhookSettings},
     },
@@ -71,6 +72,7 @@ fn twilio(twilio: &settings::Twilio, receipts_url: Option<String>) -> TwilioSett
         messaging_service_sid: twilio.messaging_service_sid.clone(),
         whatsapp_from: twilio.whatsapp_from.clone(),
         whatsapp_content_sid: twilio.whatsapp_content_sid.clone(),
+        receipts_auth_token: twilio.receipts_auth_token.clone(),
         test_mode: twilio.test_mode,
         receipts_url,
         limits: http_limits(&twilio.limits),
@@ -124,6 +126,7 @@ fn kavenegar(kavenegar: &settings::Kavenegar) -> KavenegarSettings {
         api_key: kavenegar.api_key.clone().unwrap_or_default(),
         sender: kavenegar.sender.clone(),
         template: kavenegar.template.clone(),
+        receipts: unsigned(&kavenegar.receipts),
         limits: http_limits(&kavenegar.limits),
     }
 }
@@ -134,6 +137,7 @@ fn mshastra(mshastra: &settings::Mshastra) -> MshastraSettings {
         user: mshastra.user.clone().unwrap_or_default(),
         password: mshastra.password.clone().unwrap_or_default(),
         sender: mshastra.sender.clone().unwrap_or_default(),
+        receipts: unsigned(&mshastra.receipts),
         limits: http_limits(&mshastra.limits),
     }
 }
@@ -144,6 +148,15 @@ fn vonage(vonage: &settings::Vonage, receipts_url: Option<String>) -> VonageSett
         api_key: vonage.api_key.clone().unwrap_or_default(),
         api_secret: vonage.api_secret.clone().unwrap_or_default(),
         from: vonage.from.clone().unwrap_or_default(),
+        signature: vonage.signature_secret.clone().map(|secret| Signature {
+            secret,
+            hash: match vonage.signature_method {
+                "md5" => Hash::Md5,
+                "sha1" => Hash::Sha1,
+                "sha512" => Hash::Sha512,
+                _ => Hash::Sha256,
+            },
+        }),
         receipts_url,
         limits: http_limits(&vonage.limits),
     }
@@ -187,6 +200,10 @@ fn telegram(telegram: &settings::Telegram, receipts_url: Option<String>) -> Tele
         receipts_url,
         limits: http_limits(&telegram.limits),
     }
+}
+
+fn unsigned(receipts: &settings::UnsignedReceipts) -> UnsignedReceipts {
+    UnsignedReceipts { secret: receipts.secret.clone(), networks: receipts.ips.clone() }
 }
 
 fn http_limits(limits: &settings::HttpLimits) -> HttpLimits {

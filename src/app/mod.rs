@@ -176,8 +176,7 @@ impl App {
             None => parts::open_store(settings, &files).await?,
         };
         if !had_sealing_keys {
-            let page = store.scan(None, 1).await;
-            let page = page.map_err(|fault| StartError::Named("store.path", fault.to_string()))?;
+            let page = store.scan(None, 1).await.map_err(|fault| StartError::Named("store.path", fault.to_string()))?;
             if !page.records.is_empty() {
                 return Err(StartError::SealingKeysLost);
             }
@@ -215,6 +214,7 @@ impl App {
             dialects: std::iter::once("v1").chain(dialect::ALL.iter().map(|spec| spec.name)).collect(),
             auto_waiting_max: settings.sms.auto_waiting_max,
             test_numbers: parts::test_numbers(settings),
+            receipts: parts::receipts(settings),
             show_codes: settings.dev.show_codes,
         });
         let dialect = parts::v1_dialect(settings);
@@ -256,6 +256,7 @@ impl App {
             ip_limiter: parts::ip_limiter(settings),
             numbers: parts::number_rules(settings)?,
             body_limits: parts::body_limits(settings),
+            receipts: parts::receipt_door(settings),
             public_url,
         });
         service::number::warm_up(&v1.numbers);

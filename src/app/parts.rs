@@ -24,12 +24,13 @@ use crate::{
         listener::ListenerSettings,
         middleware::EdgeSettings,
         tls,
+        v1::ReceiptDoor,
     },
     password::{Hasher, PasswordSettings},
     phone::{DirectorySettings, SweepSettings},
     record::{GuessPolicy, Keyring, Millis, PhoneNumber, Policy, SECOND},
     service::{
-        Dialect,
+        Dialect, ReceiptSettings,
         number::{NumberRules, Validation},
     },
     settings::{self, GatewayKind, Settings},
@@ -326,6 +327,23 @@ pub(super) fn number_rules(settings: &Settings) -> Result<NumberRules, StartErro
 
 pub(super) fn body_limits(settings: &Settings) -> BodyLimits {
     BodyLimits { bytes_max: settings.server.body_bytes_max, read_timeout: settings.server.body_timeout }
+}
+
+/// How receipts are worked on.
+pub(super) fn receipts(settings: &Settings) -> ReceiptSettings {
+    let receipts = &settings.sms.receipts;
+    let ids_life_ms = millis(receipts.ids_life);
+    ReceiptSettings { inflight_max: receipts.inflight_max, ids_max: receipts.ids_max, ids_life_ms }
+}
+
+/// How they are let in.
+pub(super) fn receipt_door(settings: &Settings) -> ReceiptDoor {
+    let (receipts, keys_max) = (&settings.sms.receipts, settings.limits.ip_entries_max);
+    let limits = IpLimitSettings { scope: "receipts", per_minute: receipts.ip_per_minute, keys_max };
+    ReceiptDoor {
+        ip_limiter: IpLimiter::new(&limits),
+        body_limits: BodyLimits { bytes_max: receipts.body_bytes_max, read_timeout: settings.server.body_timeout },
+    }
 }
 
 fn client_ip(settings: &Settings) -> ClientIpRules {

@@ -84,6 +84,8 @@ problem_codes! {
         "The access token is missing, malformed, not ours, or its session has ended. Sign in again."
     TokenExpired UNAUTHORIZED "token_expired" "Expired token"
         "The access token has expired. Use the refresh token."
+    SignatureInvalid UNAUTHORIZED "signature_invalid" "Invalid signature"
+        "The receipt has neither the signature of its provider nor the secret of its path, or its time is not now."
     Scope FORBIDDEN "scope" "Not permitted"
         "The caller's credential does not permit this call or one of its fields."
     DestinationNotPermitted FORBIDDEN "destination_not_permitted" "Destination not permitted"
@@ -318,10 +320,11 @@ impl IntoResponse for Problem {
 }
 
 /// The `WWW-Authenticate` that RFC 9110 asks of every 401.
-#[expect(clippy::wildcard_enum_match_arm, reason = "only the three codes of status 401 have a challenge")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "only the codes of status 401 have a challenge")]
 fn challenge(code: ProblemCode) -> Option<&'static str> {
     match code {
         ProblemCode::InvalidKey => Some("Bearer realm=\"otpd\", Basic realm=\"otpd\""),
+        ProblemCode::SignatureInvalid => Some("Signature realm=\"otpd\""),
         ProblemCode::TokenInvalid => Some("Bearer realm=\"otpd\", error=\"invalid_token\""),
         ProblemCode::TokenExpired => {
             Some("Bearer realm=\"otpd\", error=\"invalid_token\", error_description=\"expired\"")
@@ -391,7 +394,7 @@ mod tests {
             codes.map(|code| code.slug()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(listed(400), "malformed_json unknown_field invalid_field code_incorrect code_format");
-        assert_eq!(listed(401), "invalid_key token_invalid token_expired");
+        assert_eq!(listed(401), "invalid_key token_invalid token_expired signature_invalid");
         assert_eq!(listed(403), "scope destination_not_permitted account_inactive fresh_login_required");
         assert_eq!(listed(404), "not_found verification_not_found");
         assert_eq!(listed(405), "method_not_allowed");

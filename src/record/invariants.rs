@@ -68,19 +68,7 @@ pub fn check_step(
             challenge.is_live(now.max(before.seen_at)) && spent < challenge.attempts_max
         })
     };
-    let load_refusal = matches!(
-        decision.outcome,
-        Outcome::Refused(
-            Refusal::SendLimited { .. }
-                | Refusal::GuessDelayed { .. }
-                | Refusal::GuessStopped { .. }
-                | Refusal::AttemptsExhausted { .. }
-                | Refusal::NothingPending
-                | Refusal::IdempotencyInFlight { .. }
-                | Refusal::AddressBlocked { .. }
-                | Refusal::PasswordBusy
-        )
-    );
+    let load_refusal = is_load_refusal(&decision.outcome);
     let rebased = before.is_ahead_of(now);
     let mut rules = vec![
         (matched.iter().all(|nonce| was_live(*nonce)), "I3 I4 I8 a match was live before the step"),
@@ -126,6 +114,23 @@ pub fn check_step(
         ]);
     }
     first_broken(&rules)
+}
+
+/// Was it refused for load or lock reasons?
+fn is_load_refusal(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Refused(
+            Refusal::SendLimited { .. }
+                | Refusal::GuessDelayed { .. }
+                | Refusal::GuessStopped { .. }
+                | Refusal::AttemptsExhausted { .. }
+                | Refusal::NothingPending
+                | Refusal::IdempotencyInFlight { .. }
+                | Refusal::AddressBlocked { .. }
+                | Refusal::PasswordBusy
+        )
+    )
 }
 
 /// A comparison begins with its try counted, and only while its address has one left beside those under way.

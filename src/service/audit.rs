@@ -9,7 +9,7 @@ use crate::{
     token::TokenError,
 };
 
-use super::{Dialect, Failure, Origin};
+use super::{Dialect, Failure, Origin, Poster};
 
 /// Something was done.
 pub(super) fn done(event: &'static str, dialect: &Dialect, origin: &Origin, phone: PhoneNumber) {
@@ -40,6 +40,26 @@ pub(super) fn sent(dialect: &Dialect, origin: &Origin, phone: PhoneNumber, draft
         who = who(origin),
         ip = %origin.address,
         request_id = &*origin.request_id,
+    );
+}
+
+/// A provider posted a receipt. `phone` is known only where it names a message of ours.
+pub(super) fn receipt(
+    route: &'static str,
+    outcome: &'static str,
+    reason: &'static str,
+    phone: Option<PhoneNumber>,
+    poster: &Poster,
+) {
+    tracing::info!(
+        target: "audit",
+        event = "receipt",
+        outcome,
+        reason,
+        route,
+        phone = phone.map(tracing::field::display),
+        ip = %poster.address,
+        request_id = &*poster.request_id,
     );
 }
 

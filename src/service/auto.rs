@@ -111,7 +111,7 @@ impl Service {
         audit::done("code_sent_another_way", dialect, origin, to.number);
         let Clearance::Send(plan, permit) = clearance else { return None };
         let sms = self.message(dialect, to.number, &draft, reply.now.0);
-        let report = self.parts.sender.send(permit, sms, &plan).await;
+        let report = self.hand_over(permit, sms, &plan).await;
         audit::sent(dialect, origin, to.number, &draft, &report);
         debug_assert_eq!(view.channel, AUTO, "no other advances");
         self.tell_result(dialect, to.number, &draft, &report);

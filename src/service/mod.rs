@@ -2,7 +2,8 @@
 //!
 //! `verification` (start, resend, check, cancel, read) · `sign_in` (receipts, refresh, revocation) · `tokens` (signing) ·
 //! `passwords` (registering, signing in with a password) · `user` (what a signed-in person may do) · `admin` · `moving`
-//! (phone change) · `proof_of_work` (before a send) · `sending` (from a draft to a settled send). Typed text is read by `number`,
+//! (phone change) · `proof_of_work` (before a send) · `sending` (from a draft to a settled send) · `auto`
+//! (another way after silence) · `receipts` (what becomes of a send). Typed text is read by `number`,
 //! `code_input` and `profile`; `audit` and `meters` tell what happened.
 
 #![expect(
@@ -22,6 +23,7 @@ pub mod number;
 mod passwords;
 pub mod profile;
 pub mod proof_of_work;
+mod receipts;
 mod sending;
 mod sign_in;
 pub mod tokens;
@@ -37,6 +39,7 @@ pub use self::{
     failure::{Failure, Refused, whole_seconds},
     passwords::GrantRef,
     proof_of_work::{Challenge, ProofOfWork},
+    receipts::{Poster, ReceiptFailure, ReceiptSeen, ReceiptSettings},
     sign_in::Introspection,
     tokens::{RefreshStyle, SignedInTokens, TokenFacts, TokenStyle},
     user::User,
@@ -167,6 +170,8 @@ pub struct Parts {
     pub test_numbers: HashMap<PhoneNumber, String>,
     /// Messages of channel `auto` that are watched over at once; the rest stay at their first way.
     pub auto_waiting_max: usize,
+    /// Limits of receipts.
+    pub receipts: ReceiptSettings,
     /// Answer starts with their code (`dev.show_codes`); never beside a gateway that really sends.
     pub show_codes: bool,
 }
@@ -178,6 +183,7 @@ pub struct Service {
     tasks: TaskTracker,
     waiting: Arc<auto::Waiting>,
     meters: Arc<meters::Meters>,
+    receipts: Arc<receipts::Receipts>,
 }
 
 fn address_octets(address: IpAddr) -> Vec<u8> {
@@ -195,7 +201,8 @@ impl Service {
     pub fn new(parts: Parts) -> Self {
         let meters = Arc::new(meters::Meters::new(&parts.dialects));
         let waiting = Arc::new(auto::Waiting::new(parts.auto_waiting_max));
-        Self { parts: Arc::new(parts), tasks: TaskTracker::new(), waiting, meters }
+        let receipts = Arc::new(receipts::Receipts::new(parts.receipts));
+        Self { parts: Arc::new(parts), tasks: TaskTracker::new(), waiting, meters, receipts }
     }
 
     /// The clock that every decision goes by.

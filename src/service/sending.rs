@@ -97,7 +97,7 @@ impl Service {
             Clearance::Send(plan, permit) => {
                 let plan = self.plan_of(plan, &answer.value.view, &draft);
                 let sms = self.message(dialect, phone, &draft, reply.now.0);
-                (self.parts.sender.send(permit, sms, &plan).await, Some(plan))
+                (self.hand_over(permit, sms, &plan).await, Some(plan))
             }
             Clearance::Test(way) => (SendReport::of_a_test(way), None),
         };
@@ -108,6 +108,14 @@ impl Service {
             self.watch(dialect, origin, plan.destination(), is_auto, sent);
         }
         self.settle(dialect, answer, &draft, report).await
+    }
+
+    /// Sends a message, and remembers what its receipts will name it by.
+    pub(super) async fn hand_over(&self, permit: SendPermit, sms: Sms, plan: &Plan) -> SendReport {
+        let reference = sms.reference.clone();
+        let report = self.parts.sender.send(permit, sms, plan).await;
+        self.expect_receipt(&reference, &report);
+        report
     }
 
     /// The plan of a draft. A resend knows by what only now; one that left the way to us goes on where it stopped.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 
 use super::{
     reader::Reader,
-    server::{BASE_URL, is_base_url},
+    server::{BASE_URL, NETWORK, is_base_url, network},
     sms::Channel,
 };
 
@@ -29,6 +30,8 @@ pub struct Twilio {
     pub whatsapp_from: Option<String>,
     /// WhatsApp's template for codes.
     pub whatsapp_content_sid: Option<String>,
+    /// The account's token, where the other is an API key's secret.
+    pub receipts_auth_token: Option<SecretString>,
     /// Test credentials are used.
     pub test_mode: bool,
     /// Time and size of its calls.
@@ -107,6 +110,8 @@ pub struct Kavenegar {
     pub sender: Option<String>,
     /// Template that codes are sent by.
     pub template: Option<String>,
+    /// Who may send receipts.
+    pub receipts: UnsignedReceipts,
     /// Time and size of its calls.
     pub limits: HttpLimits,
 }
@@ -122,6 +127,8 @@ pub struct Mshastra {
     pub password: Option<SecretString>,
     /// Approved sender.
     pub sender: Option<String>,
+    /// Who may send receipts.
+    pub receipts: UnsignedReceipts,
     /// Time and size of its calls.
     pub limits: HttpLimits,
 }
@@ -137,6 +144,10 @@ pub struct Vonage {
     pub api_secret: Option<SecretString>,
     /// Sender.
     pub from: Option<String>,
+    /// What receipts are signed with.
+    pub signature_secret: Option<SecretString>,
+    /// How, as in `sha256`.
+    pub signature_method: &'static str,
     /// Time and size of its calls.
     pub limits: HttpLimits,
 }
@@ -204,6 +215,15 @@ pub struct Telegram {
     pub limits: HttpLimits,
 }
 
+/// How unsigned receipts are told from strangers' posts.
+#[derive(Debug, Clone)]
+pub struct UnsignedReceipts {
+    /// End of their path.
+    pub secret: Option<SecretString>,
+    /// Where they may come from; empty: anywhere.
+    pub ips: Vec<IpNet>,
+}
+
 /// What every gateway over HTTP is limited by.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpLimits {
@@ -248,6 +268,7 @@ impl Twilio {
             messaging_service_sid: r.checked("sms.twilio.messaging_service_sid", SID, is_sid),
             whatsapp_from: r.optional("sms.twilio.whatsapp_from"),
             whatsapp_content_sid: r.checked("sms.twilio.whatsapp_content_sid", SID, is_sid),
+            receipts_auth_token: r.secret("sms.twilio.receipts_auth_token"),
             test_mode: r.flag("sms.twilio.test_mode"),
             limits: http_limits!(r, "twilio"),
         }
@@ -305,6 +326,10 @@ impl Kavenegar {
             api_key: r.secret("sms.kavenegar.api_key"),
             sender: r.optional("sms.kavenegar.sender"),
             template: r.optional("sms.kavenegar.template"),
+            receipts: UnsignedReceipts {
+                secret: r.secret("sms.kavenegar.receipts_secret"),
+                ips: r.list("sms.kavenegar.receipts_ips", NETWORK, network),
+            },
             limits: http_limits!(r, "kavenegar"),
         }
     }
@@ -317,6 +342,10 @@ impl Mshastra {
             user: r.optional("sms.mshastra.user"),
             password: r.secret("sms.mshastra.password"),
             sender: r.optional("sms.mshastra.sender"),
+            receipts: UnsignedReceipts {
+                secret: r.secret("sms.mshastra.receipts_secret"),
+                ips: r.list("sms.mshastra.receipts_ips", NETWORK, network),
+            },
             limits: http_limits!(r, "mshastra"),
         }
     }
@@ -329,6 +358,8 @@ impl Vonage {
             api_key: r.optional("sms.vonage.api_key"),
             api_secret: r.secret("sms.vonage.api_secret"),
             from: r.optional("sms.vonage.from"),
+            signature_secret: r.secret("sms.vonage.signature_secret"),
+            signature_method: r.word("sms.vonage.signature_method", &["sha256", "sha512", "sha1", "md5"]),
             limits: http_limits!(r, "vonage"),
         }
     }

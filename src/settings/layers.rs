@@ -16,11 +16,15 @@ use toml::{Table, Value};
 use super::{DEFAULTS, Problem, VARIABLE_PREFIX};
 
 /// Keys whose values are secrets: hidden everywhere, and readable from a file by `<variable>_FILE`.
-const SECRETS: [&str; 14] = [
+const SECRETS: [&str; 18] = [
     "sms.twilio.auth_token",
+    "sms.twilio.receipts_auth_token",
     "sms.kavenegar.api_key",
+    "sms.kavenegar.receipts_secret",
     "sms.mshastra.password",
+    "sms.mshastra.receipts_secret",
     "sms.vonage.api_secret",
+    "sms.vonage.signature_secret",
     "sms.webhook.secret",
     "sms.webhook.secret_previous",
     "sms.webhook.auth_value",

@@ -24,13 +24,13 @@ use std::{collections::BTreeMap, fmt, path::Path};
 pub use self::{
     dialects::Dialect,
     gateways::{
-        HttpLimits, Kavenegar, Mshastra, Sns, Telegram, Twilio, TwilioVerify, TwilioVoice, Vonage, VonageMessages,
-        Webhook,
+        HttpLimits, Kavenegar, Mshastra, Sns, Telegram, Twilio, TwilioVerify, TwilioVoice, UnsignedReceipts, Vonage,
+        VonageMessages, Webhook,
     },
     policy::{Api, Codes, Dev, Limits, Password, ProofMode, ProofOfWork, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
-    sms::{Channel, GatewayKind, Route, Simulated, Sms},
+    sms::{Channel, GatewayKind, Receipts, Route, Simulated, Sms},
     storage::{Durability, Phone, Store, Validation},
 };
 use self::{layers::Layers, reader::Reader};

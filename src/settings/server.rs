@@ -83,7 +83,7 @@ impl Server {
             header_bytes_max: r.number("server.header_bytes_max", 8_192..=1_048_576),
             headers_max: r.number("server.headers_max", 16..=1_000),
             body_bytes_max: r.number("server.body_bytes_max", 1_024..=1_048_576),
-            trusted_proxies: r.list("server.trusted_proxies", "a network, as in 10.0.0.0/8, or an address", network),
+            trusted_proxies: r.list("server.trusted_proxies", NETWORK, network),
             shutdown_deadline: r.millis("server.shutdown_deadline_ms", 0..=600_000),
             tls: read_tls(r),
             http2: Http2 {
@@ -186,7 +186,9 @@ pub(super) fn is_host(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(sound_label)
 }
 
-fn network(text: &str) -> Option<IpNet> {
+pub(super) const NETWORK: &str = "a network, as in 10.0.0.0/8, or an address";
+
+pub(super) fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 

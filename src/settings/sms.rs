@@ -145,6 +145,8 @@ pub struct Sms {
     pub templates: BTreeMap<String, String>,
     /// Text for the old number of a moved account, by language tag.
     pub phone_changed: BTreeMap<String, String>,
+    /// `[sms.receipts]`.
+    pub receipts: Receipts,
     /// `[sms.twilio]`.
     pub twilio: Twilio,
     /// `[sms.kavenegar]`.
@@ -169,6 +171,21 @@ pub struct Sms {
     pub console_test_mode: bool,
     /// `[sms.simulated]`.
     pub simulated: Simulated,
+}
+
+/// `[sms.receipts]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Receipts {
+    /// Receipts from one address per minute.
+    pub ip_per_minute: u32,
+    /// Largest receipt, bytes.
+    pub body_bytes_max: usize,
+    /// Receipts worked on at once.
+    pub inflight_max: usize,
+    /// Providers' ids of messages remembered at once.
+    pub ids_max: usize,
+    /// How long each is remembered.
+    pub ids_life: Duration,
 }
 
 /// `[sms.simulated]`.
@@ -227,6 +244,13 @@ impl Sms {
             send_deadline: r.millis("sms.send_deadline_ms", 1_000..=200_000),
             templates: r.open_table("sms.templates"),
             phone_changed: r.open_table("sms.phone_changed"),
+            receipts: Receipts {
+                ip_per_minute: r.number("sms.receipts.ip_per_minute", 0..=10_000_000),
+                body_bytes_max: r.number("sms.receipts.body_bytes_max", 1_024..=1_048_576),
+                inflight_max: r.number("sms.receipts.inflight_max", 1..=65_536),
+                ids_max: r.number("sms.receipts.ids_max", 1..=10_000_000),
+                ids_life: r.seconds("sms.receipts.ids_life_s", 60..=604_800),
+            },
             twilio: Twilio::read(r),
             kavenegar: Kavenegar::read(r),
             mshastra: Mshastra::read(r),

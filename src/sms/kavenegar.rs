@@ -5,6 +5,7 @@
 //! `settings`'s. The key is part of the URL, so no URL is ever shown (security 110). Never repeats a request, and never
 //! sends a code by template where there is none: a notice goes as plain text.
 
+mod receipt;
 mod settings;
 mod verdict;
 
@@ -16,7 +17,11 @@ use serde::Serialize;
 
 pub use self::settings::KavenegarSettings;
 use self::settings::{Checked, Lookup};
-use super::{Accepted, Channel, Gateway, SendClass, SendError, SettingError, Sms, outbound::Outbound};
+use super::{
+    Accepted, Channel, Gateway, SendClass, SendError, SettingError, Sms,
+    outbound::Outbound,
+    receipt::{Receipt, ReceiptRefused, ReceiptRequest, secret_path::UnsignedReceipts},
+};
 use crate::record::PhoneNumber;
 
 /// Its name in configuration, metrics and errors.
@@ -28,13 +33,15 @@ pub struct Kavenegar {
     send: Url,
     lookup: Option<Lookup>,
     sender: Option<String>,
+    status: Url,
+    receipts: UnsignedReceipts,
 }
 
 impl Kavenegar {
     /// Checks the settings and builds the client. Does not connect.
     pub fn new(settings: &KavenegarSettings) -> Result<Self, SettingError> {
-        let Checked { send, lookup, sender, limits } = settings::check(settings)?;
-        Ok(Self { outbound: Outbound::new(NAME, &send, &limits)?, send, lookup, sender })
+        let Checked { send, lookup, sender, status, receipts, limits } = settings::check(settings)?;
+        Ok(Self { outbound: Outbound::new(NAME, &send, &limits)?, send, lookup, sender, status, receipts })
     }
 
     async fn post(&self, url: &Url, form: &impl Serialize) -> Result<Accepted, SendError> {
@@ -79,6 +86,20 @@ impl Gateway for Kavenegar {
         }
         let localid = local_id(sms.id);
         self.post(&self.send, &SendForm { receptor, message: &sms.text, sender: self.sender.as_deref(), localid }).await
+    }
+
+    fn receipts_by_provider_id(&self) -> bool {
+        true
+    }
+
+    /// What was posted only says which messages to ask after: unsigned as it is, nothing of it is believed.
+    async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {
+        self.receipts.admit(request)?;
+        let ids = receipt::ids(request)?;
+        let request = self.outbound.post(self.status.clone()).header(header::ACCEPT, "application/json");
+        let answer = self.outbound.exchange(request.form(&[("messageid", ids.join(","))])).await;
+        let answer = answer.map_err(|_| ReceiptRefused::Unconfirmed)?;
+        receipt::states(&ids, answer.status, answer.body.as_deref())
     }
 }
 

@@ -241,6 +241,11 @@ pub trait Gateway: fmt::Debug + Send + Sync + 'static {
     /// effort: a fault is logged and nothing hangs on it.
     async fn conclude(&self, _reference: &str, _verdict: Verdict) {}
 
+    /// True if its receipts name the provider's own id of a message and not our reference.
+    fn receipts_by_provider_id(&self) -> bool {
+        false
+    }
+
     /// Checks the signature of a receipt and reads it.
     ///
     /// # Errors

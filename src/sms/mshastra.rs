@@ -4,6 +4,7 @@
 //! part of the body, so no body is ever shown (security 110). Never repeats a request: there is no key to drop
 //! duplicates by.
 
+mod receipt;
 mod settings;
 mod verdict;
 
@@ -16,7 +17,11 @@ use serde::Serialize;
 
 use self::settings::Checked;
 pub use self::settings::MshastraSettings;
-use super::{Accepted, Gateway, SendError, SettingError, Sms, outbound::Outbound};
+use super::{
+    Accepted, Gateway, SendError, SettingError, Sms,
+    outbound::Outbound,
+    receipt::{Receipt, ReceiptRefused, ReceiptRequest, secret_path::UnsignedReceipts},
+};
 
 /// Its name in configuration, metrics and errors.
 const NAME: &str = "mshastra";
@@ -28,13 +33,14 @@ pub struct Mshastra {
     user: String,
     password: SecretString,
     sender: String,
+    receipts: UnsignedReceipts,
 }
 
 impl Mshastra {
     /// Checks the settings and builds the client. Does not connect.
     pub fn new(settings: MshastraSettings) -> Result<Self, SettingError> {
-        let Checked { send, user, password, sender, limits } = settings::check(settings)?;
-        Ok(Self { outbound: Outbound::new(NAME, &send, &limits)?, send, user, password, sender })
+        let Checked { send, user, password, sender, receipts, limits } = settings::check(settings)?;
+        Ok(Self { outbound: Outbound::new(NAME, &send, &limits)?, send, user, password, sender, receipts })
     }
 }
 
@@ -67,6 +73,15 @@ impl Gateway for Mshastra {
         let answer = self.outbound.exchange(request.json(&[message])).await?;
         verdict::judge(answer.status, answer.body.as_deref())
             .map_err(|error| SendError { retry_after: answer.retry_after, ..error })
+    }
+
+    fn receipts_by_provider_id(&self) -> bool {
+        true
+    }
+
+    async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {
+        self.receipts.admit(request)?;
+        receipt::read(request)
     }
 }
 

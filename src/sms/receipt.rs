@@ -2,8 +2,20 @@
 //!
 //! Owns the port's types. How a provider signs and words its receipts is its gateway's; what a receipt may change is
 //! the record's (a known message moves forward, nothing else; security 113 to 116).
+//!
+//! `params` reads forms, queries and flat JSON; `signed` has the MACs and the window of time; `secret_path` is for
+//! providers that sign nothing; `bearer_jwt` for those that sign by a token.
+
+pub(super) mod bearer_jwt;
+pub(super) mod params;
+pub mod secret_path;
+pub(super) mod signed;
+
+use std::net::IpAddr;
 
 use reqwest::header::HeaderMap;
+
+use crate::record::Arrival;
 
 /// A receipt as it came over HTTP. `Debug` shows nothing: it can hold a number.
 pub struct ReceiptRequest<'a> {
@@ -11,6 +23,10 @@ pub struct ReceiptRequest<'a> {
     pub url: &'a str,
     /// The query alone, without the question mark; empty if there is none.
     pub query: &'a str,
+    /// What the path has behind the gateway's name, if anything.
+    pub secret: Option<&'a str>,
+    /// Who posted it.
+    pub from: IpAddr,
     /// Header lines.
     pub headers: &'a HeaderMap,
     /// The raw body.
@@ -46,6 +62,23 @@ pub enum ReceiptState {
     Undelivered,
 }
 
+impl From<ReceiptState> for Arrival {
+    fn from(state: ReceiptState) -> Self {
+        match state {
+            ReceiptState::Sent => Self::Sent,
+            ReceiptState::Delivered => Self::Delivered,
+            ReceiptState::Undelivered => Self::Undelivered,
+        }
+    }
+}
+
+impl Receipt {
+    /// A receipt that names our reference and no price.
+    pub fn of_reference(reference: impl Into<String>, state: ReceiptState) -> Self {
+        Self { of: ReceiptOf::Reference(reference.into()), state, price_micros: None }
+    }
+}
+
 /// One receipt, its signature checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -69,6 +102,9 @@ pub enum ReceiptRefused {
     /// Signed, but nothing that a receipt must have.
     #[error("the receipt cannot be read")]
     Unreadable,
+    /// The provider has to be asked whether it is true, and gave no answer; it may be posted again.
+    #[error("the provider could not be asked about the receipt")]
+    Unconfirmed,
 }
 
 /// How a verification ended, for providers that want to be told.

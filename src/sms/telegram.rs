@@ -4,6 +4,7 @@
 //! so only the code goes out, and what has none is refused here. Never repeats a request, never asks Telegram to make or
 //! to check a code.
 
+mod receipt;
 mod settings;
 mod verdict;
 
@@ -16,7 +17,11 @@ use serde::Serialize;
 
 use self::settings::Checked;
 pub use self::settings::TelegramSettings;
-use super::{Accepted, Gateway, SendClass, SendError, SettingError, Sms, outbound::Outbound};
+use super::{
+    Accepted, Gateway, SendClass, SendError, SettingError, Sms,
+    outbound::Outbound,
+    receipt::{Receipt, ReceiptRefused, ReceiptRequest},
+};
 
 /// Its name in configuration, metrics and errors.
 const NAME: &str = "telegram";
@@ -78,6 +83,10 @@ impl Gateway for Telegram {
         let answer = self.outbound.exchange(request).await?;
         verdict::judge(answer.status, answer.body.as_deref())
             .map_err(|error| SendError { retry_after: error.retry_after.or(answer.retry_after), ..error })
+    }
+
+    async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {
+        receipt::read(&self.access_token, request)
     }
 }
 

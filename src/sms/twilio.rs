@@ -5,6 +5,7 @@
 //! drop duplicates by.
 
 pub(super) mod account;
+pub(super) mod receipt;
 mod settings;
 pub(super) mod verdict;
 
@@ -12,6 +13,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use reqwest::Url;
+use secrecy::SecretString;
 use serde::Serialize;
 
 pub use self::settings::TwilioSettings;
@@ -20,7 +22,11 @@ use self::{
     account::Account,
     settings::{Checked, Sender, Whatsapp},
 };
-use super::{Accepted, Channel, Gateway, SendClass, SendError, SettingError, Sms, outbound::Outbound};
+use super::{
+    Accepted, Channel, Gateway, SendClass, SendError, SettingError, Sms,
+    outbound::Outbound,
+    receipt::{Receipt, ReceiptRefused, ReceiptRequest},
+};
 
 /// Its name in configuration, metrics and errors.
 const NAME: &str = "twilio";
@@ -36,14 +42,16 @@ pub struct Twilio {
     sender: Sender,
     whatsapp: Option<Whatsapp>,
     receipts_url: Option<Url>,
+    receipts_token: Option<SecretString>,
 }
 
 impl Twilio {
     /// Checks the settings and builds the client. Does not connect.
     pub fn new(settings: TwilioSettings) -> Result<Self, SettingError> {
-        let Checked { messages, account, sender, whatsapp, receipts_url, limits } = settings::check(settings)?;
+        let Checked { messages, account, sender, whatsapp, receipts_url, receipts_token, limits } =
+            settings::check(settings)?;
         let outbound = Outbound::new(NAME, &messages, &limits)?;
-        Ok(Self { outbound, messages, account, sender, whatsapp, receipts_url })
+        Ok(Self { outbound, messages, account, sender, whatsapp, receipts_url, receipts_token })
     }
 
     /// A text with our words.
@@ -108,6 +116,10 @@ impl Gateway for Twilio {
         let answer = self.outbound.exchange(request).await?;
         verdict::judge(NAME, answer.status, answer.body.as_deref())
             .map_err(|error| SendError { retry_after: answer.retry_after, ..error })
+    }
+
+    async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {
+        receipt::read(self.receipts_token.as_ref(), request)
     }
 }
 

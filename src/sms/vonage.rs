@@ -3,6 +3,7 @@
 //! Owns the request. What an answer means is `verdict`'s, what a setting may be is `settings`'s. Signs in by Basic, so
 //! that the secret is in no body. Never repeats a request: Vonage has no key to drop duplicates by.
 
+pub(super) mod receipt;
 mod settings;
 mod verdict;
 
@@ -14,9 +15,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use self::settings::Checked;
-pub use self::settings::VonageSettings;
 pub(super) use self::settings::is_sender;
-use super::{Accepted, Gateway, SendError, SettingError, Sms, outbound::Outbound, segments};
+pub use self::{
+    receipt::{Hash, Signature},
+    settings::VonageSettings,
+};
+use super::{
+    Accepted, Gateway, SendError, SettingError, Sms,
+    outbound::Outbound,
+    receipt::{Receipt, ReceiptRefused, ReceiptRequest},
+    segments,
+};
 
 /// Its name in configuration, metrics and errors.
 const NAME: &str = "vonage";
@@ -32,14 +41,15 @@ pub struct Vonage {
     api_secret: SecretString,
     from: String,
     receipts_url: Option<Url>,
+    signature: Option<Signature>,
 }
 
 impl Vonage {
     /// Checks the settings and builds the client. Does not connect.
     pub fn new(settings: VonageSettings) -> Result<Self, SettingError> {
-        let Checked { send, api_key, api_secret, from, receipts_url, limits } = settings::check(settings)?;
+        let Checked { send, api_key, api_secret, from, receipts_url, signature, limits } = settings::check(settings)?;
         let outbound = Outbound::new(NAME, &send, &limits)?;
-        Ok(Self { outbound, send, api_key, api_secret, from, receipts_url })
+        Ok(Self { outbound, send, api_key, api_secret, from, receipts_url, signature })
     }
 }
 
@@ -74,6 +84,10 @@ impl Gateway for Vonage {
         let answer = self.outbound.exchange(request).await?;
         verdict::judge(answer.status, answer.body.as_deref())
             .map_err(|error| SendError { retry_after: answer.retry_after, ..error })
+    }
+
+    async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {
+        receipt::read(self.signature.as_ref(), request)
     }
 }
 

@@ -2,8 +2,9 @@
 //! of their own (`providers.md` section 10).
 //!
 //! Owns the request. How it is signed is `signature`'s, what stands in it is `template`'s, what an answer means is
-//! `verdict`'s, what a setting may be is `settings`'s. Never repeats a request and never follows a redirect.
+//! `verdict`'s, what a setting may be is `settings`'s, and receipts are `receipt`'s. Never repeats a request and never follows a redirect.
 
+mod receipt;
 mod settings;
 pub mod signature;
 mod template;
@@ -24,7 +25,11 @@ use self::{
     template::{Facts, Template},
     verdict::Rule,
 };
-use super::{Accepted, Channel, Gateway, SendError, SettingError, Sms, outbound::Outbound};
+use super::{
+    Accepted, Channel, Gateway, SendError, SettingError, Sms,
+    outbound::Outbound,
+    receipt::{Receipt, ReceiptRefused, ReceiptRequest},
+};
 use crate::clock::Clock;
 
 /// Its name in configuration, metrics and errors.
@@ -95,5 +100,9 @@ impl Gateway for Webhook {
             Ok(given) => Ok(Accepted { provider_id: given.or(Some(id)) }),
             Err(error) => Err(SendError { retry_after: answer.retry_after, ..error }),
         }
+    }
+
+    async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {
+        receipt::read(&self.keys, request)
     }
 }

@@ -1,6 +1,6 @@
 //! What the naive model is asked.
 
-use otpd::record::{Arrival, Door, Label, Sender};
+use otpd::record::{Arrival, Command, Door, Label, SendResult, Sender};
 
 /// What is asked; a `right` code is the one of the challenge that the check is against.
 #[derive(Debug, Clone, Copy)]
@@ -47,4 +47,20 @@ pub(crate) enum Settled {
     Failed,
     Dead,
     Unknown,
+}
+
+/// One of two gateways, the first three times out of four.
+pub(crate) fn route(choice: u8) -> Label {
+    if choice < 192 { Label::of("console") } else { Label::of("simulated") }
+}
+
+/// What a send came to, in the record's words.
+pub(crate) fn settle((nonce, send): (u64, usize), route: Label, result: Settled) -> Command {
+    let result = match result {
+        Settled::Accepted => SendResult::Accepted,
+        Settled::Failed => SendResult::Failed { number_at_fault: false },
+        Settled::Dead => SendResult::Failed { number_at_fault: true },
+        Settled::Unknown => SendResult::Unknown,
+    };
+    Command::Settle { nonce, delivery: u8::try_from(send).unwrap(), route, result }
 }

@@ -324,23 +324,18 @@ impl Facts {
                 self.sends.push(Sent { nonce, send, address, at, answered: false });
             }
             Event::Settled { nonce, send, route, failed, given_back, at } => {
-                let Some(challenge) = self.challenge(nonce) else { return };
-                challenge.sends[send].1 = if failed { Delivered::Failed } else { Delivered::Settled(route) };
+                self.came_to((nonce, send), if failed { Delivered::Failed } else { Delivered::Settled(route) });
                 self.settled((nonce, send), given_back, at);
             }
             Event::Received { nonce, send, route, arrival } => {
-                let Some(challenge) = self.challenge(nonce) else { return };
-                challenge.sends[send].1 = Delivered::Received(route, arrival);
+                self.came_to((nonce, send), Delivered::Received(route, arrival));
             }
             Event::Compared { nonce, by_number, right, at } => self.compared(nonce, by_number, right, at),
             Event::Canceled { nonce, at } => {
                 let Some(challenge) = self.challenge(nonce) else { return };
                 (challenge.end, challenge.ended) = (End::Canceled, at);
             }
-            Event::Redeemed { nonce } => {
-                let Some(challenge) = self.challenge(nonce) else { return };
-                challenge.end = End::Approved { redeemed: true };
-            }
+            Event::Redeemed { nonce } => self.redeemed(nonce),
             Event::SignedIn { session, user, at } => {
                 if self.user.is_none() {
                     self.comparing.clear();
@@ -386,6 +381,16 @@ impl Facts {
                 self.strikes.clear();
             }
         }
+    }
+
+    fn came_to(&mut self, (nonce, send): (u64, usize), delivered: Delivered) {
+        let Some(challenge) = self.challenge(nonce) else { return };
+        challenge.sends[send].1 = delivered;
+    }
+
+    fn redeemed(&mut self, nonce: u64) {
+        let Some(challenge) = self.challenge(nonce) else { return };
+        challenge.end = End::Approved { redeemed: true };
     }
 
     fn settled(&mut self, (nonce, send): (u64, usize), given_back: bool, at: u64) {

@@ -2,13 +2,13 @@
 
 use otpd::record::{
     Arrival, Code, Command, Decision, Door, Label, MINUTE, OnMatch, Outcome, PASSWORD, PasswordHash, ProfilePatch,
-    Received, Record, Refusal, Request, Rules, SECOND, SendLimit, SendResult, Sender, SignIn, Status, Target,
-    UnixMillis, decide, snapshot,
+    Received, Record, Refusal, Request, Rules, SECOND, SendLimit, Sender, SignIn, Status, Target, UnixMillis, decide,
+    snapshot,
 };
 use proptest::prelude::*;
 
 use super::{
-    asks::{Ask, Settled, Typed, Wanted},
+    asks::{Ask, Settled, Typed, Wanted, route, settle},
     model::Model,
     script::other,
     world::{T0, door, phone, policy, ring, sound, start},
@@ -259,16 +259,7 @@ impl Pair {
             Ask::Resend { nonce, sender } => {
                 (Command::Resend { nonce, sender, channel: None, chosen: None }, of(nonce))
             }
-            Ask::Settle { nonce, send, route, result } => {
-                let result = match result {
-                    Settled::Accepted => SendResult::Accepted,
-                    Settled::Failed => SendResult::Failed { number_at_fault: false },
-                    Settled::Dead => SendResult::Failed { number_at_fault: true },
-                    Settled::Unknown => SendResult::Unknown,
-                };
-                let delivery = u8::try_from(send).unwrap();
-                (Command::Settle { nonce, delivery, route, channel: Label::of("sms"), result }, of(nonce))
-            }
+            Ask::Settle { nonce, send, route, result } => (settle((nonce, send), route, result), of(nonce)),
             Ask::Receipt { nonce, send, route, arrival } => {
                 let delivery = u8::try_from(send).unwrap();
                 (Command::Receipt { nonce, delivery, route, arrival }, of(nonce))
@@ -359,11 +350,6 @@ impl Pair {
         }
         Ok(())
     }
-}
-
-/// One of two gateways, the first three times out of four.
-fn route(choice: u8) -> Label {
-    if choice < 192 { Label::of("console") } else { Label::of("simulated") }
 }
 
 /// The outcome in the model's words.

@@ -9,7 +9,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -22,7 +22,10 @@ use otpd::{
     record::UnixMillis,
     settings::Settings,
     shutdown::Shutdown,
-    sms::{Accepted, Gateway, SendClass, SendError, Sms},
+    sms::{
+        Accepted, Gateway, SendClass, SendError, Sms,
+        receipt::{Receipt, ReceiptOf, ReceiptRefused, ReceiptRequest, ReceiptState},
+    },
     store::memory::MemoryStore,
     token::{ApiKeys, Scope},
 };
@@ -91,6 +94,10 @@ pub(crate) struct ScriptedGateway {
     sent: Mutex<Vec<(String, String)>>,
     ids: Mutex<Vec<u128>>,
     locales: Mutex<Vec<String>>,
+    references: Mutex<Vec<String>>,
+    /// Receipts name an id of the provider's own, `msg-` and the message's number.
+    by_provider_id: AtomicBool,
+    urls: Mutex<Vec<String>>,
     script: Mutex<VecDeque<Script>>,
     arrived: Notify,
     released: Notify,
@@ -139,6 +146,21 @@ impl ScriptedGateway {
         self.locales.lock().unwrap().clone()
     }
 
+    /// What receipts are to name all messages so far by.
+    pub(crate) fn references(&self) -> Vec<String> {
+        self.references.lock().unwrap().clone()
+    }
+
+    /// From now on receipts name the provider's own ids.
+    pub(crate) fn names_own_ids(&self) {
+        self.by_provider_id.store(true, Ordering::SeqCst);
+    }
+
+    /// The URLs that signatures of receipts were to be checked against.
+    pub(crate) fn receipt_urls(&self) -> Vec<String> {
+        self.urls.lock().unwrap().clone()
+    }
+
     /// Messages to one number.
     pub(crate) fn sent_to(&self, to: &str) -> Vec<String> {
         self.sent().into_iter().filter(|(number, _)| number == to).map(|(_, text)| text).collect()
@@ -183,10 +205,12 @@ impl Gateway for ScriptedGateway {
         let released = self.released.notified();
         self.ids.lock().unwrap().push(sms.id);
         self.locales.lock().unwrap().push(sms.locale.clone());
+        self.references.lock().unwrap().push(sms.reference.clone());
         self.sent.lock().unwrap().push((sms.to.to_e164(), sms.text.clone()));
+        let number = self.sent().len();
         self.arrived.notify_waiters();
         match script {
-            Script::Accept => Ok(Accepted::default()),
+            Script::Accept => Ok(Accepted { provider_id: Some(format!("msg-{number}")) }),
             Script::Fail(class) => Err(SendError::new(class, "scripted")),
             Script::Hold => {
                 released.await;
@@ -194,7 +218,45 @@ impl Gateway for ScriptedGateway {
             }
         }
     }
+
+    fn receipts_by_provider_id(&self) -> bool {
+        self.by_provider_id.load(Ordering::SeqCst)
+    }
+
+    /// `{"reference" or "id", "state"}` or a list of such, by the provider's key as a token or in the path.
+    async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {
+        self.urls.lock().unwrap().push(request.url.to_owned());
+        let token = request.headers.get("authorization").and_then(|value| value.to_str().ok());
+        if token != Some(&format!("Bearer {RECEIPTS_KEY}")) && request.secret != Some(RECEIPTS_KEY) {
+            return Err(ReceiptRefused::Unsigned);
+        }
+        let query = (!request.query.is_empty()).then(|| json!({ "query": request.query }));
+        let form = !request.body.starts_with(b"{") && !request.body.starts_with(b"[");
+        let body = if form { query } else { serde_json::from_slice(request.body).ok() };
+        let entries = match body {
+            Some(Value::Array(entries)) => entries,
+            Some(entry) => vec![entry],
+            None if form => return Ok(Vec::new()),
+            None => return Err(ReceiptRefused::Unreadable),
+        };
+        let receipt = |entry: &Value| {
+            let text = |name: &str| entry[name].as_str().map(str::to_owned);
+            let of = text("reference").map(ReceiptOf::Reference).or_else(|| text("id").map(ReceiptOf::ProviderId))?;
+            let state = match entry["state"].as_str()? {
+                "sent" => ReceiptState::Sent,
+                "delivered" => ReceiptState::Delivered,
+                "undelivered" => ReceiptState::Undelivered,
+                _ => return None,
+            };
+            Some(Receipt { of, state, price_micros: None })
+        };
+        let read: Option<Vec<Receipt>> = entries.iter().filter(|entry| entry["query"].is_null()).map(receipt).collect();
+        read.ok_or(ReceiptRefused::Unreadable)
+    }
 }
+
+/// What the scripted provider signs its receipts with.
+pub(crate) const RECEIPTS_KEY: &str = "receipts_key-0123456789abcdef";
 
 /// A running server and its world.
 pub(crate) struct TestApp {

@@ -8,6 +8,7 @@
 //! * `wire_input`, `wire_numbers` — what a body, a code and a number may look like
 //! * `wire_dev` — codes in answers, for development alone; `wire_test_numbers` — fixed ones, for testers
 //! * `dialect_table` — rows of a contract: a call and its exact answer; `dialect_*` — the tables, one file per dialect
+//! * `wire_receipts` — what providers post about messages
 //! * `concurrency` — many at once on one number
 //! * `ip_limits` — the first and cheapest limit
 //! * `harness_tokens`, `spawned` — verbs of people with tokens; the binary as a process of its own
@@ -68,6 +69,7 @@ mod wire_oauth;
 mod wire_oauth_errors;
 mod wire_phone_change;
 mod wire_proof_of_work;
+mod wire_receipts;
 mod wire_sends;
 mod wire_sessions;
 mod wire_start;

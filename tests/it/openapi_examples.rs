@@ -14,7 +14,7 @@ use crate::{
     dialect_table::NO_IP_LIMITS,
     dialect_typed_verification, dialect_usr_otp,
     documented::resolve,
-    harness::{Answer, TestApp},
+    harness::{Answer, RECEIPTS_KEY, TestApp},
     openapi::operations,
 };
 
@@ -114,6 +114,17 @@ async fn prepare(stage: &mut Stage, operation: &str, example: &str) -> Scene {
     match (operation, example) {
         ("readProblem" | "readDocument" | "readKeys" | "readMetadata", _) => Scene::default(),
         ("startVerification", "national number") => Scene::default(),
+        ("takeReceipt" | "takeUnsignedReceipt" | "takeUnsignedReceiptByQuery", _) => {
+            let number = stage.number();
+            stage.app.start_for(&number).await;
+            let reference = stage.app.gateway.references().pop().unwrap();
+            let real = vec![
+                ("webhook", "simulated".to_owned()),
+                (example::REFERENCE, reference),
+                (example::RECEIPTS_SECRET, RECEIPTS_KEY.to_owned()),
+            ];
+            Scene { credential: (operation == "takeReceipt").then(|| RECEIPTS_KEY.to_owned()), real }
+        }
         ("startVerification", "international number") => {
             Scene { credential: None, real: vec![(example::NUMBER, stage.number())] }
         }

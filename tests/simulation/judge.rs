@@ -135,13 +135,7 @@ impl Case<'_> {
                 }
                 _ => false,
             },
-            Outcome::Received(Received::Moved { .. }) => match &self.op.command {
-                Command::Receipt { nonce, delivery, arrival, .. } => {
-                    let stored = self.ledger.seen(self.person.phone).and_then(|seen| seen.delivery(*nonce, *delivery));
-                    stored.is_none_or(|stored| stored.has_come(*arrival))
-                }
-                _ => false,
-            },
+            Outcome::Received(Received::Moved { .. }) => self.has_come(),
             Outcome::Received(_)
             | Outcome::Verification(_)
             | Outcome::Exported(_)
@@ -150,6 +144,13 @@ impl Case<'_> {
             | Outcome::Refused(_) => true,
         };
         rule(durable, "I10 what was acknowledged is not in the store")
+    }
+
+    /// A message that a receipt moved is as far in the store, or further.
+    fn has_come(&self) -> bool {
+        let Command::Receipt { nonce, delivery, arrival, .. } = &self.op.command else { return false };
+        let stored = self.ledger.seen(self.person.phone).and_then(|seen| seen.delivery(*nonce, *delivery));
+        stored.is_none_or(|stored| stored.has_come(*arrival))
     }
 
     /// I9: the store has the very version it had before, unless times were brought back or the record was forgotten.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use otpd::sms::{
     Gateway, SendClass, Sms,
     mshastra::{Mshastra, MshastraSettings},
+    receipt::secret_path::UnsignedReceipts,
 };
 
 use crate::{
@@ -19,6 +20,7 @@ fn gateway(fake: &FakeHttp, sender: &str) -> Arc<dyn Gateway> {
         user: USER.to_owned(),
         password: PASSWORD.into(),
         sender: sender.to_owned(),
+        receipts: UnsignedReceipts::default(),
         limits: patient(),
     };
     Arc::new(Mshastra::new(settings).unwrap())

@@ -8,6 +8,7 @@ use otpd::sms::{
     kavenegar::{Kavenegar, KavenegarSettings},
     mshastra::{Mshastra, MshastraSettings},
     outbound::HttpLimits,
+    receipt::secret_path::UnsignedReceipts,
     twilio::{Twilio, TwilioSettings},
 };
 
@@ -161,8 +162,14 @@ fn twilio(base_url: &str, account: Account, limits: HttpLimits) -> Arc<dyn Gatew
 fn kavenegar(base_url: &str, account: Account, limits: HttpLimits) -> Arc<dyn Gateway> {
     let key = if account == Account::Good { fake_kavenegar::API_KEY } else { "WrongKey5f1c" };
     let sender = Some(fake_kavenegar::LINE.to_owned());
-    let settings =
-        KavenegarSettings { base_url: base_url.to_owned(), api_key: key.into(), sender, template: None, limits };
+    let settings = KavenegarSettings {
+        base_url: base_url.to_owned(),
+        api_key: key.into(),
+        sender,
+        template: None,
+        receipts: UnsignedReceipts::default(),
+        limits,
+    };
     Arc::new(Kavenegar::new(&settings).unwrap())
 }
 
@@ -173,6 +180,7 @@ fn mshastra(base_url: &str, account: Account, limits: HttpLimits) -> Arc<dyn Gat
         user: fake_mshastra::USER.to_owned(),
         password: password.into(),
         sender: fake_mshastra::SENDER.to_owned(),
+        receipts: UnsignedReceipts::default(),
         limits,
     };
     Arc::new(Mshastra::new(settings).unwrap())

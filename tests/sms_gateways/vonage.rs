@@ -49,6 +49,7 @@ fn settings(base_url: String) -> VonageSettings {
         api_key: API_KEY.to_owned(),
         api_secret: API_SECRET.into(),
         from: SENDER.to_owned(),
+        signature: None,
         receipts_url: None,
         limits: patient(),
     }

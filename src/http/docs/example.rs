@@ -23,6 +23,10 @@ pub const REGISTRATION_TOKEN: &str = "fef8702768384d1d88a2e1454e6c749c";
 pub const SID: &str = "0b6e2c5d9f48317aa1d3f7e6c4b28590";
 /// What a client has to solve.
 pub const CHALLENGE: &str = "fWqTqj1yQ6wAAAGbdw7-gBJX0Zm3mPq2uYQ5r8cLkVbN";
+/// What a provider was told to name her message by.
+pub const REFERENCE: &str = "9a4e21d07c5b4f3886d1e0f2a7b3c649-0";
+/// What a path of receipts ends in.
+pub const RECEIPTS_SECRET: &str = "q7ZfT2mVx9KcL4nRw8YbH3sD";
 /// Of a request.
 pub const REQUEST_ID: &str = "4c1f6a2e9b0d3578000000a1";
 /// When it all begins.

@@ -33,7 +33,7 @@ pub const DOCUMENT_PATH: &str = "/api/openapi.json";
 pub const PAGE_PATH: &str = "/api/docs/";
 
 /// Every API, in the order of the page.
-const APIS: &[fn() -> Api] = &[v1::verifications, oauth::tokens, v1::user, v1::admin, shared::about];
+const APIS: &[fn() -> Api] = &[v1::verifications, oauth::tokens, v1::user, v1::admin, v1::receipts, shared::about];
 
 /// One API's part of the document.
 #[derive(Debug, Default)]

@@ -4,15 +4,19 @@ use serde_json::{Value, json};
 
 use super::{
     Api,
-    example::{ACCESS_TOKEN, CODE, NEW_NUMBER, NUMBER, RECEIPT, REFRESH_TOKEN, SID, TIME, VERIFICATION_ID},
+    example::{
+        ACCESS_TOKEN, CODE, NEW_NUMBER, NUMBER, RECEIPT, RECEIPTS_SECRET, REFERENCE, REFRESH_TOKEN, SID, TIME,
+        VERIFICATION_ID,
+    },
     operation::{Callers, Content, Operation},
     shared::{ADMISSION, BODY, EDGE, RECORD, SENDING, SIGNED_IN},
     v1_schemas,
 };
 use crate::http::problem::ProblemCode::{
-    self, AlreadyApproved, CodeFormat, CodeIncorrect, FreshLoginRequired, GuessBudgetExhausted, InvalidField,
-    MaxAttemptsReached, NotFound, NumberInvalid, PhoneInUse, Scope, TokenExpired, TokenInvalid, VerificationClosed,
-    VerificationExpired, VerificationNotFound,
+    self, AlreadyApproved, BodyTooLarge, CodeFormat, CodeIncorrect, FreshLoginRequired, GuessBudgetExhausted,
+    InvalidField, MalformedJson, MaxAttemptsReached, NotFound, NumberInvalid, PhoneInUse, RequestTimeout, Scope,
+    SignatureInvalid, TokenExpired, TokenInvalid, UnsupportedMediaType, VerificationClosed, VerificationExpired,
+    VerificationNotFound,
 };
 
 /// Checking a code, by whatever way.
@@ -322,6 +326,50 @@ fn start_phone_change() -> Operation {
         .refuses(SENDING)
         .proves()
         .refuses(&[NumberInvalid, InvalidField, FreshLoginRequired])
+}
+
+/// For providers.
+pub(super) fn receipts() -> Api {
+    Api {
+        tag: "Receipts",
+        about: "Where providers post what became of messages. A receipt moves a message that is known here forward, once for \
+            each state, and changes nothing else.",
+        operations: vec![
+            take_receipt("post", "/v1/receipts/{gateway}", "takeReceipt"),
+            with_secret(take_receipt("post", SECRET_PATH, "takeUnsignedReceipt")),
+            with_secret(take_receipt("get", SECRET_PATH, "takeUnsignedReceiptByQuery")),
+        ],
+        schemas: v1_schemas::receipts(),
+        ..Api::default()
+    }
+}
+
+/// Of providers that sign nothing.
+const SECRET_PATH: &str = "/v1/receipts/{gateway}/{secret}";
+
+fn take_receipt(method: &'static str, path: &'static str, id: &str) -> Operation {
+    let form = json!({ "type": "string", "pattern": "^[a-z_]{1,24}$" });
+    let operation = operation(method, path, id)
+        .about(
+            "Take a receipt",
+            "Signed as the provider signs (its header, parameter or token, over `server.public_url` where a URL is signed), or \
+             with the secret of `receipts_secret` in the path. Whatever is good is answered 204, also if it is about no \
+             message known here.",
+        )
+        .callers(Callers::Public)
+        .path_parameter("gateway", "The gateway in use, as in the settings", "webhook", form)
+        .answers_empty(204, "Taken.", &[])
+        .refuses(&[SignatureInvalid, NotFound, RequestTimeout, BodyTooLarge, UnsupportedMediaType, MalformedJson]);
+    if method == "get" {
+        return operation;
+    }
+    let body = Content::of("Receipt").example("relay", json!({ "reference": REFERENCE, "state": "delivered" }));
+    operation.takes_as(false, &["application/json", "application/x-www-form-urlencoded"], body)
+}
+
+fn with_secret(operation: Operation) -> Operation {
+    let form = json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{24,128}$" });
+    operation.path_parameter("secret", "The gateway's `receipts_secret`", RECEIPTS_SECRET, form)
 }
 
 /// For keys with the `admin` scope.

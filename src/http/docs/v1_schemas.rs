@@ -37,6 +37,11 @@ pub(super) fn user() -> Schemas {
     ]
 }
 
+pub(super) fn receipts() -> Schemas {
+    let receipt = json!({ "type": ["object", "array"], "description": "As the provider posts it; of any type" });
+    vec![("Receipt", receipt)]
+}
+
 pub(super) fn admin() -> Schemas {
     vec![("Number", request(&["to"], json!({ "to": to(), "region": region() })))]
 }
@@ -215,7 +220,11 @@ fn delivery() -> Value {
         json!({
             "channel": { "type": "string" },
             "route": { "type": ["string", "null"], "description": "The gateway's name; null until one was chosen" },
-            "status": { "type": "string", "enum": ["sending", "accepted", "failed", "unknown"] },
+            "status": {
+                "type": "string", "enum": ["sending", "accepted", "failed", "unknown", "sent", "delivered", "undelivered"],
+                "description": "What the send came to; the last three are the provider's receipts, which only ever move it \
+                    forward",
+            },
             "at": time("When it was handed over"),
         }),
     )

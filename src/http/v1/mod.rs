@@ -1,13 +1,14 @@
 //! `/v1`, `/oauth` and `/.well-known`: the canonical API (`contracts/v1.md`), a translation onto the use cases.
 //!
 //! `call` reads a request: who asks, what, and whether it may be let in. `verifications`, `oauth`, `me` and `admin`
-//! are the routes; `refusal` says every "no" as a problem, `render` every success as JSON. Decides nothing itself.
+//! are the routes, `receipts` is that of providers; `refusal` says every "no" as a problem, `render` every success as JSON. Decides nothing itself.
 
 mod admin;
 mod call;
 mod input;
 mod me;
 mod oauth;
+mod receipts;
 mod refusal;
 mod render;
 mod verifications;
@@ -24,6 +25,8 @@ use crate::{
     service::{Dialect, Service, number::NumberRules},
     token::ApiKeys,
 };
+
+pub use self::receipts::ReceiptDoor;
 
 /// What the routes work with.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub struct V1 {
     pub numbers: NumberRules,
     /// Bounds of bodies.
     pub body_limits: BodyLimits,
+    /// How receipts of providers are let in.
+    pub receipts: ReceiptDoor,
     /// What clients call this server, without a final slash.
     pub public_url: String,
 }
@@ -69,6 +74,8 @@ pub fn router(v1: Arc<V1>) -> Router {
         .route("/v1/admin/unlock", post(admin::unlock))
         .route("/v1/admin/activate", post(admin::activate))
         .route("/v1/admin/deactivate", post(admin::deactivate))
+        .route("/v1/receipts/{gateway}", post(receipts::take))
+        .route("/v1/receipts/{gateway}/{secret}", post(receipts::take).get(receipts::take))
         .route("/oauth/token", post(oauth::token))
         .route("/oauth/revoke", post(oauth::revoke))
         .route("/oauth/introspect", post(oauth::introspect))

@@ -81,7 +81,7 @@ impl From<Failure> for Refused {
     }
 }
 
-fn of_fault(fault: &Fault) -> Problem {
+pub(super) fn of_fault(fault: &Fault) -> Problem {
     match fault {
         Fault::Overloaded { retry_after } => Problem::new(ProblemCode::Overloaded).retry_after(retry_after.as_secs()),
         Fault::Busy => Problem::new(ProblemCode::RateLimited).retry_after(1),

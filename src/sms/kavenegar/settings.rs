@@ -11,6 +11,7 @@ use super::NAME;
 use crate::sms::{
     SettingError,
     outbound::{self, HttpLimits},
+    receipt::secret_path::UnsignedReceipts,
 };
 
 /// Settings of the Kavenegar gateway. `Debug` shows no key and no line.
@@ -25,6 +26,8 @@ pub struct KavenegarSettings {
     /// The template that codes are sent by (`verify/lookup`), as it is called in the panel: letters, digits, `-`, `_`,
     /// at most 64. Its `%token` is the code. Default none: our text goes out by `sms/send`.
     pub template: Option<String>,
+    /// Who may post receipts. Default: none are taken.
+    pub receipts: UnsignedReceipts,
     /// Time and size.
     pub limits: HttpLimits,
 }
@@ -36,6 +39,7 @@ impl Default for KavenegarSettings {
             api_key: SecretString::default(),
             sender: None,
             template: None,
+            receipts: UnsignedReceipts::default(),
             limits: HttpLimits::default(),
         }
     }
@@ -52,6 +56,9 @@ pub(super) struct Checked {
     pub(super) send: Url,
     pub(super) lookup: Option<Lookup>,
     pub(super) sender: Option<String>,
+    /// Where states of messages are asked for.
+    pub(super) status: Url,
+    pub(super) receipts: UnsignedReceipts,
     pub(super) limits: HttpLimits,
 }
 
@@ -86,7 +93,14 @@ pub(super) fn check(settings: &KavenegarSettings) -> Result<Checked, SettingErro
         Some(template) => Some(Lookup { url: method("verify", "lookup.json")?, template }),
         None => None,
     };
-    Ok(Checked { send: method("sms", "send.json")?, lookup, sender: settings.sender.clone(), limits: settings.limits })
+    Ok(Checked {
+        send: method("sms", "send.json")?,
+        lookup,
+        sender: settings.sender.clone(),
+        status: method("sms", "status.json")?,
+        receipts: settings.receipts.clone().check(NAME)?,
+        limits: settings.limits,
+    })
 }
 
 /// Letters, digits and these marks; so never `.` or `..`, which a path would swallow.

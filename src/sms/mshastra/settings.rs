@@ -11,6 +11,7 @@ use super::NAME;
 use crate::sms::{
     SettingError,
     outbound::{self, HttpLimits},
+    receipt::secret_path::UnsignedReceipts,
 };
 
 /// Settings of the mShastra gateway. `Debug` shows no user, password or sender.
@@ -24,6 +25,8 @@ pub struct MshastraSettings {
     pub password: SecretString,
     /// The approved sender: 1 to 13 (mShastra's own limit) ASCII letters, digits, spaces, `-`, `_`, `.`.
     pub sender: String,
+    /// Who may post receipts. Default: none are taken.
+    pub receipts: UnsignedReceipts,
     /// Time and size.
     pub limits: HttpLimits,
 }
@@ -35,6 +38,7 @@ impl Default for MshastraSettings {
             user: String::new(),
             password: SecretString::default(),
             sender: String::new(),
+            receipts: UnsignedReceipts::default(),
             limits: HttpLimits::default(),
         }
     }
@@ -52,6 +56,7 @@ pub(super) struct Checked {
     pub(super) user: String,
     pub(super) password: SecretString,
     pub(super) sender: String,
+    pub(super) receipts: UnsignedReceipts,
     pub(super) limits: HttpLimits,
 }
 
@@ -62,7 +67,7 @@ const SENDER_LEN_MAX: usize = 13;
 
 /// security 109: every value is of its form before it can reach a body.
 pub(super) fn check(settings: MshastraSettings) -> Result<Checked, SettingError> {
-    let MshastraSettings { base_url, user, password, sender, limits } = settings;
+    let MshastraSettings { base_url, user, password, sender, receipts, limits } = settings;
     if user.is_empty() || user.len() > CREDENTIAL_LEN_MAX || !user.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(SettingError::new("mshastra.user", "must be 1 to 128 visible ASCII characters without spaces"));
     }
@@ -75,7 +80,8 @@ pub(super) fn check(settings: MshastraSettings) -> Result<Checked, SettingError>
     }
     limits.check(NAME)?;
     let base = outbound::base_url(NAME, &base_url)?;
-    Ok(Checked { send: outbound::under(NAME, &base, ["sendsms_api_json.aspx"])?, user, password, sender, limits })
+    let (send, receipts) = (outbound::under(NAME, &base, ["sendsms_api_json.aspx"])?, receipts.check(NAME)?);
+    Ok(Checked { send, user, password, sender, receipts, limits })
 }
 
 fn is_password(text: &str) -> bool {

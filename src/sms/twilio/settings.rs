@@ -5,7 +5,7 @@
 use std::fmt;
 
 use reqwest::Url;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     NAME,
@@ -45,6 +45,8 @@ pub struct TwilioSettings {
     pub test_mode: bool,
     /// Where it is to post its receipts: the whole public URL, without a query. Default none: it posts none.
     pub receipts_url: Option<String>,
+    /// The account's token, which receipts are signed with, where `auth_token` is an API key's secret. Default none.
+    pub receipts_auth_token: Option<SecretString>,
     /// Time and size.
     pub limits: HttpLimits,
 }
@@ -62,6 +64,7 @@ impl Default for TwilioSettings {
             whatsapp_content_sid: None,
             test_mode: false,
             receipts_url: None,
+            receipts_auth_token: None,
             limits: HttpLimits::default(),
         }
     }
@@ -83,6 +86,8 @@ pub(super) struct Checked {
     pub(super) sender: Sender,
     pub(super) whatsapp: Option<Whatsapp>,
     pub(super) receipts_url: Option<Url>,
+    /// What receipts are signed with, if it is known.
+    pub(super) receipts_token: Option<SecretString>,
     pub(super) limits: HttpLimits,
 }
 
@@ -106,6 +111,11 @@ const MAGIC_START: &str = "+1500555000";
 
 /// security 109: every value is of its form before it can reach a header or a form field.
 pub(super) fn check(settings: TwilioSettings) -> Result<Checked, SettingError> {
+    let own_token = settings.api_key_sid.is_none().then(|| settings.auth_token.clone());
+    let receipts_token = settings.receipts_auth_token.or(own_token);
+    if receipts_token.as_ref().is_some_and(|token| token.expose_secret().is_empty()) {
+        return Err(SettingError::new("twilio.receipts_auth_token", "must not be empty"));
+    }
     let account = Account::check(NAME, &settings.account_sid, settings.api_key_sid, settings.auth_token)?;
     settings.limits.check(NAME)?;
     let base = outbound::base_url(NAME, &settings.base_url)?;
@@ -122,6 +132,7 @@ pub(super) fn check(settings: TwilioSettings) -> Result<Checked, SettingError> {
         sender,
         whatsapp,
         receipts_url: outbound::receipts_url(NAME, settings.receipts_url.as_deref())?,
+        receipts_token,
         limits: settings.limits,
     })
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::NAME;
+use super::{NAME, Signature};
 use crate::sms::{
     SettingError,
     outbound::{self, HttpLimits},
@@ -27,6 +27,8 @@ pub struct VonageSettings {
     pub from: String,
     /// Where it is to post its receipts: the whole public URL, without a query. Default none: it posts none.
     pub receipts_url: Option<String>,
+    /// What receipts are signed with. Default none: none are taken.
+    pub signature: Option<Signature>,
     /// Time and size.
     pub limits: HttpLimits,
 }
@@ -39,6 +41,7 @@ impl Default for VonageSettings {
             api_secret: SecretString::default(),
             from: String::new(),
             receipts_url: None,
+            signature: None,
             limits: HttpLimits::default(),
         }
     }
@@ -57,6 +60,7 @@ pub(super) struct Checked {
     pub(super) api_secret: SecretString,
     pub(super) from: String,
     pub(super) receipts_url: Option<Url>,
+    pub(super) signature: Option<Signature>,
     pub(super) limits: HttpLimits,
 }
 
@@ -69,7 +73,7 @@ const NAME_LEN_MAX: usize = 11;
 
 /// security 109: every value is of its form before it can reach a header or a form field.
 pub(super) fn check(settings: VonageSettings) -> Result<Checked, SettingError> {
-    let VonageSettings { base_url, api_key, api_secret, from, receipts_url, limits } = settings;
+    let VonageSettings { base_url, api_key, api_secret, from, receipts_url, signature, limits } = settings;
     if !(1..=KEY_LEN_MAX).contains(&api_key.len()) || !api_key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(SettingError::new("vonage.api_key", "must be 1 to 64 letters and digits"));
     }
@@ -81,11 +85,14 @@ pub(super) fn check(settings: VonageSettings) -> Result<Checked, SettingError> {
         let reason = "must be 3 to 15 digits without +, or a name of up to 11 letters, digits and spaces";
         return Err(SettingError::new("vonage.from", reason));
     }
+    if signature.as_ref().is_some_and(Signature::is_weak) {
+        return Err(SettingError::new("vonage.signature_secret", "must be at least 8 characters"));
+    }
     limits.check(NAME)?;
     let base = outbound::base_url(NAME, &base_url)?;
     let send = outbound::under(NAME, &base, ["sms", "json"])?;
     let receipts_url = outbound::receipts_url(NAME, receipts_url.as_deref())?;
-    Ok(Checked { send, api_key, api_secret, from, receipts_url, limits })
+    Ok(Checked { send, api_key, api_secret, from, receipts_url, signature, limits })
 }
 
 /// True for who may send by Vonage.
