@@ -193,6 +193,7 @@ impl App {
                 clock: Arc::clone(&world.clock),
                 keys: Arc::clone(&keyring),
                 moves,
+                events: crate::record::EventFilter::default(),
             },
             parts::directory_settings(settings),
         );
