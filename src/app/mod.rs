@@ -1,10 +1,11 @@
 //! Composition: settings become parts, parts become a server; and the order in which it all stops.
 //!
-//! Stop order: readiness turns 503, doors close and finish what they have, sends under way end, actors are drained,
+//! Stop order: readiness turns 503, doors close and finish what they have, sends under way end, actors are drained, posts end,
 //! the last batch is flushed, the store is let go. Never the supervisors first: ractor kills their children.
 
 pub(crate) mod dialects;
 pub mod parts;
+mod webhooks;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, OsEntropy},
+    events::Events,
     http::{
         Router,
         dialect::{self, Collision},
@@ -32,6 +34,7 @@ use crate::{
     sms::{Gateway, SettingError},
     store::{SnapshotStore, committer::Committer, sled_store::OpenError},
     token::{ApiKeys, KeyFault, TokenMaker},
+    webhooks::Webhooks,
 };
 
 /// Numbers loaded in the middle of a phone change that may wait to be finished; what is dropped comes again with the
@@ -40,6 +43,9 @@ const MOVES_QUEUE_MAX: usize = 1_024;
 
 /// What the last flush is given even when the deadline has passed: a healthy disk needs a hundredth of it.
 const LAST_FLUSH_MIN: Duration = Duration::from_secs(5);
+
+/// What posts of events that are under way are given at the end; what is not over is posted again after the start.
+const LAST_POSTS_MAX: Duration = Duration::from_secs(2);
 
 /// What a test puts in the place of the world.
 #[derive(Clone)]
@@ -119,6 +125,7 @@ impl From<SettingError> for StartError {
     fn from(error: SettingError) -> Self {
         let SettingError { setting, reason } = error;
         let key = match setting.as_str() {
+            name if name == "webhooks" || name.starts_with("webhooks.") => name.to_owned(),
             "text.app" => "sms.app_name".to_owned(),
             name => {
                 let own = name.strip_prefix("text.").or_else(|| name.strip_prefix("sender.")).unwrap_or(name);
@@ -147,6 +154,7 @@ pub struct App {
     service: Service,
     directory: Directory,
     committer: Committer,
+    webhooks: Option<Webhooks>,
     store_failed: CancellationToken,
     doors: Vec<JoinHandle<()>>,
     ops_stop: CancellationToken,
@@ -193,10 +201,11 @@ impl App {
                 clock: Arc::clone(&world.clock),
                 keys: Arc::clone(&keyring),
                 moves,
-                events: crate::record::EventFilter::default(),
+                events: webhooks::filter(settings)?,
             },
             parts::directory_settings(settings),
         );
+        let posts = webhooks::start(settings, &world, &store, &keyring)?;
         let service = Service::new(service::Parts {
             directory: directory.clone(),
             sender: parts::sender(settings, &world)?,
@@ -209,6 +218,8 @@ impl App {
             ),
             passwords: parts::passwords(settings, &world)?,
             user_ids: UserIds::new(Arc::clone(&store)),
+            events: posts.as_ref().map_or_else(Events::off, |posts| posts.events.clone()),
+            dead_letters: webhooks::dead_letters(posts.as_ref(), &store),
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
             dialects: std::iter::once("v1").chain(dialect::ALL.iter().map(|spec| spec.name)).collect(),
@@ -230,7 +241,18 @@ impl App {
             spawn_door(listener, router, parts::listener(settings)?, shutdown.token()),
             spawn_door(ops_listener, ops_router, ops_settings, ops_stop.clone()),
         ];
-        Ok(Self { address, ops_address, service, directory, committer, store_failed, doors, ops_stop, shutdown })
+        Ok(Self {
+            address,
+            ops_address,
+            service,
+            directory,
+            committer,
+            webhooks: posts,
+            store_failed,
+            doors,
+            ops_stop,
+            shutdown,
+        })
     }
 
     /// The clients' routes.
@@ -288,7 +310,7 @@ impl App {
     }
 
     async fn stop(self) -> Ended {
-        let Self { service, directory, committer, mut doors, ops_stop, shutdown, .. } = self;
+        let Self { service, directory, committer, webhooks, mut doors, ops_stop, shutdown, .. } = self;
         let ops_door = doors.pop();
         let in_order = async {
             for door in doors {
@@ -303,6 +325,9 @@ impl App {
         let left = directory.drain(shutdown.remaining()).await;
         if left > 0 {
             tracing::warn!(left, "actors were still busy at the deadline");
+        }
+        if let Some(webhooks) = webhooks {
+            webhooks.finish(shutdown.remaining().min(LAST_POSTS_MAX)).await;
         }
         let closed = tokio::time::timeout(shutdown.remaining().max(LAST_FLUSH_MIN), committer.close()).await;
         ops_stop.cancel();

@@ -9,7 +9,7 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretSlice};
 use tokio_util::sync::CancellationToken;
 
-use super::{StartError, World, dialects};
+use super::{StartError, World, dialects, webhooks};
 use crate::{
     http::{
         body::BodyLimits,
@@ -243,6 +243,7 @@ pub fn faults(settings: &Settings) -> Vec<StartError> {
         listener(settings).map(drop),
         dialects::plans(settings).map(drop),
         signing_secret(settings),
+        webhooks::fault(settings),
     ];
     checks.into_iter().filter_map(Result::err).map(|error| error.placed(settings)).collect()
 }
@@ -367,7 +368,7 @@ fn telegram(telegram: &settings::Telegram) -> TelegramSettings {
     }
 }
 
-fn http_limits(limits: &settings::HttpLimits) -> HttpLimits {
+pub(super) fn http_limits(limits: &settings::HttpLimits) -> HttpLimits {
     HttpLimits {
         timeout_ms: millis(limits.timeout),
         connect_timeout_ms: millis(limits.connect_timeout),

@@ -32,6 +32,7 @@ use std::{net::IpAddr, sync::Arc};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
+    admin::DeadLetterFate,
     failure::{Failure, Refused, whole_seconds},
     passwords::GrantRef,
     sign_in::Introspection,
@@ -43,6 +44,7 @@ pub use self::{
 use crate::{
     clock::Clock,
     entropy::Entropy,
+    events::Events,
     password::Hasher,
     phone::{Directory, Reply},
     record::{
@@ -51,6 +53,7 @@ use crate::{
     },
     sms::{self, text::CodeText},
     token::{Caller, HexId, TokenMaker},
+    webhooks::DeadLetters,
 };
 
 /// One API over the core: its name and its figures.
@@ -150,6 +153,10 @@ pub struct Parts {
     pub passwords: Hasher,
     /// Fresh user ids.
     pub user_ids: UserIds,
+    /// By which a use case tells what happens to the node.
+    pub events: Events,
+    /// Events that could not be delivered.
+    pub dead_letters: DeadLetters,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

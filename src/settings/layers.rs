@@ -16,7 +16,7 @@ use toml::{Table, Value};
 use super::{DEFAULTS, Problem, VARIABLE_PREFIX};
 
 /// Keys whose values are secrets: hidden everywhere, and readable from a file by `<variable>_FILE`.
-const SECRETS: [&str; 10] = [
+const SECRETS: [&str; 12] = [
     "sms.twilio.auth_token",
     "sms.kavenegar.api_key",
     "sms.mshastra.password",
@@ -27,6 +27,8 @@ const SECRETS: [&str; 10] = [
     "sms.sns.secret_access_key",
     "sms.telegram.access_token",
     "token.secret",
+    "webhooks.secret",
+    "webhooks.secret_previous",
 ];
 
 /// Tables that may have keys of the operator's own; their values are texts.

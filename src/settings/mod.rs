@@ -17,6 +17,7 @@ mod rules;
 mod server;
 mod sms;
 mod storage;
+mod webhooks;
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
@@ -27,6 +28,7 @@ pub use self::{
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
     sms::{GatewayKind, HttpLimits, Kavenegar, Mshastra, Simulated, Sms, Sns, Telegram, Twilio, Vonage, Webhook},
     storage::{Durability, Phone, Store, Validation},
+    webhooks::Webhooks,
 };
 use self::{layers::Layers, reader::Reader};
 
@@ -66,6 +68,8 @@ pub struct Settings {
     pub secure_cookies: bool,
     /// `[sms]`: who sends, and what.
     pub sms: Sms,
+    /// `[webhooks]`: events to the operator's back end.
+    pub webhooks: Webhooks,
     /// `[dev]`: switches that are refused in earnest.
     pub dev: Dev,
     printable: String,
@@ -175,6 +179,7 @@ impl Settings {
             dialects: Dialect::read_all(reader),
             secure_cookies: reader.flag("cookies.secure"),
             sms: Sms::read(reader),
+            webhooks: Webhooks::read(reader),
             dev: Dev::read(reader),
             printable,
             variables: BTreeMap::new(),

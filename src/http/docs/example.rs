@@ -25,3 +25,5 @@ pub const SID: &str = "0b6e2c5d9f48317aa1d3f7e6c4b28590";
 pub const REQUEST_ID: &str = "4c1f6a2e9b0d3578000000a1";
 /// When it all begins.
 pub const TIME: &str = "2026-01-01T00:00:00.000Z";
+/// An event.
+pub const EVENT_ID: &str = "evt_41";
