@@ -1,12 +1,15 @@
 //! The contract of [`SnapshotStore`]: one suite, run against every backend. A new backend adds a line at the end.
 //!
 //! Each property takes an empty store and nothing else. What only the embedded store promises (files, locks,
-//! disk space) is in `store_contract/sled.rs`, what the committer promises in `store_contract/committer.rs`.
+//! disk space) is in `store_contract/sled.rs`, what the outbox promises in `store_contract/outbox.rs`, what the committer
+//! promises in `store_contract/committer.rs`.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "store_contract/committer.rs"]
 mod committer;
+#[path = "store_contract/outbox.rs"]
+mod outbox;
 #[path = "store_contract/sled.rs"]
 mod sled;
 
@@ -70,6 +73,7 @@ async fn scan_all(store: &dyn SnapshotStore, limit: usize) -> Vec<(PhoneNumber, 
 mod properties {
     use Committed::{Conflict, Done};
 
+    pub(super) use super::outbox::properties::*;
     use super::*;
 
     pub(super) async fn an_absent_number_has_no_snapshot(store: Arc<dyn SnapshotStore>) {
@@ -294,6 +298,12 @@ macro_rules! contract {
             values_of_all_sizes_come_back_whole
             user_ids_are_leased_once
             a_closed_store_refuses_everything
+            events_go_with_their_change
+            entries_come_in_pages
+            verdicts_move_entries
+            both_shelves_are_bounded
+            additions_wake
+            a_closed_outbox_refuses
         })*
     };
 }
