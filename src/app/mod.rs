@@ -154,7 +154,7 @@ pub struct App {
     service: Service,
     directory: Directory,
     committer: Committer,
-    webhooks: Option<Webhooks>,
+    posts: Option<Webhooks>,
     store_failed: CancellationToken,
     doors: Vec<JoinHandle<()>>,
     ops_stop: CancellationToken,
@@ -183,11 +183,7 @@ impl App {
             None => parts::open_store(settings, &files).await?,
         };
         if !had_sealing_keys {
-            let page = store.scan(None, 1).await;
-            let page = page.map_err(|fault| StartError::Named("store.path", fault.to_string()))?;
-            if !page.records.is_empty() {
-                return Err(StartError::SealingKeysLost);
-            }
+            refuse_records(&*store).await?;
         }
         // Only now: keys made earlier would make the next start believe that nothing was lost.
         let keyring = parts::keyring(&files, &world)?;
@@ -241,18 +237,7 @@ impl App {
             spawn_door(listener, router, parts::listener(settings)?, shutdown.token()),
             spawn_door(ops_listener, ops_router, ops_settings, ops_stop.clone()),
         ];
-        Ok(Self {
-            address,
-            ops_address,
-            service,
-            directory,
-            committer,
-            webhooks: posts,
-            store_failed,
-            doors,
-            ops_stop,
-            shutdown,
-        })
+        Ok(Self { address, ops_address, service, directory, committer, posts, store_failed, doors, ops_stop, shutdown })
     }
 
     /// The clients' routes.
@@ -310,7 +295,7 @@ impl App {
     }
 
     async fn stop(self) -> Ended {
-        let Self { service, directory, committer, webhooks, mut doors, ops_stop, shutdown, .. } = self;
+        let Self { service, directory, committer, posts, mut doors, ops_stop, shutdown, .. } = self;
         let ops_door = doors.pop();
         let in_order = async {
             for door in doors {
@@ -326,8 +311,8 @@ impl App {
         if left > 0 {
             tracing::warn!(left, "actors were still busy at the deadline");
         }
-        if let Some(webhooks) = webhooks {
-            webhooks.finish(shutdown.remaining().min(LAST_POSTS_MAX)).await;
+        if let Some(posts) = posts {
+            posts.finish(shutdown.remaining().min(LAST_POSTS_MAX)).await;
         }
         let closed = tokio::time::timeout(shutdown.remaining().max(LAST_FLUSH_MIN), committer.close()).await;
         ops_stop.cancel();
@@ -349,6 +334,13 @@ impl App {
             }
         }
     }
+}
+
+/// Records hang on the sealing keys they were made with.
+async fn refuse_records(store: &dyn SnapshotStore) -> Result<(), StartError> {
+    let page = store.scan(None, 1).await;
+    let page = page.map_err(|fault| StartError::Named("store.path", fault.to_string()))?;
+    if page.records.is_empty() { Ok(()) } else { Err(StartError::SealingKeysLost) }
 }
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

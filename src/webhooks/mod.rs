@@ -24,7 +24,7 @@
 //!
 //! | Type | Data | When |
 //! |---|---|---|
-//! | `verification.created` | `verification_id` `phone_number` `purpose` `channel` `dialect` `created_at` `expires_at` | a code was asked for |
+//! | `verification.created` | `verification_id` `phone_number` `purpose` `channel` `dialect`, times | a code was asked for |
 //! | `verification.approved` | the same | the right code was given |
 //! | `verification.canceled` | and `reason`: `holder`, `superseded`, `displaced` | its code is not good any more |
 //! | `verification.failed` | the same as of `created` | its message could certainly not be sent |
@@ -36,11 +36,15 @@
 //! | `user.phone_changed` | and `previous_phone_number` | the account has come from another number |
 //! | `user.deactivated`, `user.activated` | the same as of `created` | an administrator shut it, opened it again |
 //! | `session.created` | `sid` `user_id` `phone_number` `dialect` `purpose` `client` `expires_at` | somebody signed in |
-//! | `session.ended` | and `reason`: `signed_out`, `expired`, `displaced`, `reuse`, `user_deleted`, `phone_changed` | it is over; `expired` is told with the number's next change |
+//! | `session.ended` | and `reason` (below) | it is over |
 //! | `session.reuse_detected` | the same as of `created` | a retired refresh token came back: two parties have it |
 //! | `route.opened`, `route.closed` | `gateway` | a gateway is not asked for now; it is asked again |
-//! | `budget.threshold`, `budget.exhausted` | `country` (null: all), `limit_micros` `spent_micros` `percent` | a part of a budget, or all of it, is spent |
+//! | `budget.threshold`, `budget.exhausted` | `country` `limit_micros` `spent_micros` `percent` | a part of a budget, or all, is spent |
 //! | `prefix.closed`, `prefix.reopened` | `prefix` as in `+98912***`, `rule` | a block of numbers is refused; it is sent to again |
+//!
+//! Times of a verification are `created_at` and `expires_at`; `country` is null for the budget of all together. A session
+//! ends because it `signed_out`, `expired` (told with the number's next change), was `displaced` by one too many, by `reuse`
+//! of a retired refresh token, as `user_deleted` or as `phone_changed`.
 //!
 //! | File | Noun |
 //! |---|---|
