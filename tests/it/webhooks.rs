@@ -123,7 +123,7 @@ async fn a_receiver_that_is_down_costs_no_sign_in() {
     let rest = app.get_as(&admin, &format!("{DEAD}?after={}", events[1]["id"].as_str().unwrap())).await.is(200);
     assert_eq!((rest.body["events"].as_array().unwrap().len(), &rest.body["next"]), (1, &Value::Null));
     for wrong in ["after=1", "after=evt_0", "after=", "before=evt_1"] {
-        app.get_as(&admin, &format!("{DEAD}?{wrong}")).await.refused(422, "invalid_field");
+        app.get_as(&admin, &format!("{DEAD}?{wrong}")).await.refused(400, "invalid_field");
     }
 
     receiver.answers(|_, _| (204, None));

@@ -1,6 +1,6 @@
 //! `/v1/admin/…`: for keys with the `admin` scope.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -63,23 +63,17 @@ async fn set_active(v1: &V1, call: &Call<NumberBody>, active: bool) -> Result<Re
     }
 }
 
-/// Where to go on.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct After {
-    after: Option<String>,
-}
-
 /// Events that could not be delivered.
 pub(super) async fn dead_events(
     State(v1): State<Arc<V1>>,
     visitor: Visitor,
-    query: Result<Query<After>, QueryRejection>,
+    query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Result<Json<Value>, Refused> {
     authorize(&v1, &visitor.origin)?;
     let unread = || Problem::new(ProblemCode::InvalidField).detail("after must be the id of an event, as in evt_41");
-    let Query(After { after }) = query.map_err(|_| unread())?;
-    let after = after.map_or(Some(0), |id| parse_event_id(&id)).ok_or_else(unread)?;
+    let Query(mut query) = query.map_err(|_| unread())?;
+    let after = query.remove("after").map_or(Some(0), |id| parse_event_id(&id));
+    let after = after.filter(|_| query.is_empty()).ok_or_else(unread)?;
     let (letters, next) = v1.service.dead_letters(after, LETTERS_PER_PAGE).await?;
     let events: Vec<Value> = letters.iter().map(render::dead_letter).collect();
     Ok(Json(json!({ "events": events, "next": next.map(event_id) })))
