@@ -76,7 +76,8 @@ async fn commit_all(committer: &Committer, commits: u64, in_flight: u64, seed: u
                 let mut bytes = Header { schema: SCHEMA, version: 1, forget_at: None }.to_bytes().to_vec();
                 bytes.resize_with(RECORD_BYTES, || random.random());
                 let next = Some(Snapshot { version: 1, bytes });
-                let outcome = committer.commit(Change { phone, expected: None, next }).await.unwrap();
+                let outcome =
+                    committer.commit(Change { phone, expected: None, next, events: Vec::new() }).await.unwrap();
                 assert_eq!(outcome, Committed::Done);
             }
         });

@@ -42,7 +42,14 @@ fn directory() -> Directory {
     let store: Arc<dyn SnapshotStore> = Arc::new(MemoryStore::new(false));
     let committer = Committer::start_as_task(Arc::clone(&store), CommitterSettings::default(), Box::new(|_| ()));
     let keys = Arc::new(Keyring::new((1, &[7; 32]), &[]));
-    let parts = Parts { store, committer, clock: Arc::new(SystemClock), keys, moves: mpsc::channel(1).0 };
+    let parts = Parts {
+        store,
+        committer,
+        clock: Arc::new(SystemClock),
+        keys,
+        moves: mpsc::channel(1).0,
+        events: otpd::record::EventFilter::default(),
+    };
     Directory::new(parts, DirectorySettings { idle_ms: 3_600_000, ..DirectorySettings::default() })
 }
 

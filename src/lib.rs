@@ -27,11 +27,13 @@
 //! |---|---|---|
 //! | [`record`] | the rules: codes, ids, tries, windows, sessions, moves between numbers | a clock, randomness, I/O, logging, `async` |
 //! | [`clock`], [`entropy`] | the wall clock; random bytes | anything else |
+//! | [`events`], [`standard_webhooks`] | what happens to the node, told by any part; signatures of requests | who listens |
 //! | [`settings`] | names, ranges, defaults (`config.toml` is compiled in); the environment | travels inward |
 //! | [`metrics`], [`telemetry`], [`shutdown`] | names and texts of metrics; log lines; when to stop | a number, a code |
 //! | [`store`] | snapshots with compare-and-set, group commit | what is inside a snapshot |
 //! | [`sms`] | gateways (Twilio, Kavenegar, mShastra, Vonage, SNS, Telegram, webhook, console, simulated), retries, texts | a record |
 //! | [`password`] | argon2id on a bounded pool | who has a password |
+//! | [`webhooks`] | events from the store's outbox to the operator's back end | who caused them |
 //! | [`token`] | signing, sealing and API keys, claims | whether a session is alive |
 //! | [`phone`] | actors: find or start, one at a time, let go when idle | the SMS network |
 //! | [`service`] | the use cases | HTTP, JSON, status codes |
@@ -57,6 +59,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod entropy;
+pub mod events;
 pub mod http;
 pub mod metrics;
 pub mod password;
@@ -66,6 +69,8 @@ pub mod service;
 pub mod settings;
 pub mod shutdown;
 pub mod sms;
+pub mod standard_webhooks;
 pub mod store;
 pub mod telemetry;
 pub mod token;
+pub mod webhooks;

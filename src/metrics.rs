@@ -148,6 +148,12 @@ pub const CONNECTION_PHASES: &[&str] = &["head", "idle", "exchange"];
 /// Why the committer refused.
 pub const COMMIT_REFUSALS: &[&str] = &["queue_full", "too_large", "malformed", "closed", "failed", "store"];
 
+/// What became of a post of an event, or of an event: a try was `delivered`, `failed` or answered `gone`; given up it is
+/// `dead`, with too many waiting `overflow`, as the oldest dead letter `dropped`, never in the outbox `lost`, and written
+/// by a newer otpd `unreadable`.
+pub const WEBHOOK_OUTCOMES: &[&str] =
+    &["delivered", "failed", "gone", "dead", "overflow", "dropped", "lost", "unreadable"];
+
 /// Routes are the router's templates (`/v1/verifications/{id}`), a closed set that the router owns; what matches none
 /// is `other`.
 const ROUTES: &[&str] = &["/v1/verifications", "other"];
@@ -233,6 +239,14 @@ metrics_table! {
     STORE_RECORDS = "otpd_store_records", Kind::Gauge, Count, [];
     /// Records deleted by the sweep, because nothing of them was left to remember.
     STORE_RECORDS_SWEPT = "otpd_store_records_swept_total", Kind::Counter, Count, [];
+    /// Posts of events, and events that will not be posted, by outcome.
+    WEBHOOKS = "otpd_webhooks_total", Kind::Counter, Count, ["outcome": WEBHOOK_OUTCOMES];
+    /// Time of one post of an event.
+    WEBHOOK_SECONDS = "otpd_webhook_seconds", Kind::Histogram(SEND_BUCKETS), Seconds, [];
+    /// Events that wait for their delivery.
+    WEBHOOK_OUTBOX = "otpd_webhook_outbox", Kind::Gauge, Count, [];
+    /// Events that could not be delivered and are kept.
+    WEBHOOKS_DEAD = "otpd_webhooks_dead", Kind::Gauge, Count, [];
     /// HTTP requests answered.
     HTTP_REQUESTS = "otpd_http_requests_total", Kind::Counter, Count,
         ["route": ROUTES, "method": METHODS, "status": STATUSES];

@@ -260,7 +260,12 @@ async fn row_11_10_an_unreadable_record_is_left_alone() {
     let cut = sound.bytes[..sound.bytes.len() - 1].to_vec();
     for (n, bytes) in [(2, newer), (3, cut), (4, sound.bytes.clone())] {
         let next = Some(Snapshot { version: sound.version, bytes: bytes.clone() });
-        world.store.inner.commit(&[Change { phone: phone(n), expected: None, next }]).await.unwrap();
+        world
+            .store
+            .inner
+            .commit(&[Change { phone: phone(n), expected: None, next, events: Vec::new() }])
+            .await
+            .unwrap();
         for _ in 0..5 {
             assert_eq!(world.ask(phone(n), start()).await.unwrap_err(), Fault::Unreadable, "number {n}");
         }

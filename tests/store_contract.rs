@@ -1,12 +1,15 @@
 //! The contract of [`SnapshotStore`]: one suite, run against every backend. A new backend adds a line at the end.
 //!
 //! Each property takes an empty store and nothing else. What only the embedded store promises (files, locks,
-//! disk space) is in `store_contract/sled.rs`, what the committer promises in `store_contract/committer.rs`.
+//! disk space) is in `store_contract/sled.rs`, what the outbox promises in `store_contract/outbox.rs`, what the committer
+//! promises in `store_contract/committer.rs`.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "store_contract/committer.rs"]
 mod committer;
+#[path = "store_contract/outbox.rs"]
+mod outbox;
 #[path = "store_contract/sled.rs"]
 mod sled;
 
@@ -37,11 +40,11 @@ fn snapshot(version: u64, mark: u8) -> Snapshot {
 }
 
 fn put(n: u64, expected: Option<u64>, version: u64, mark: u8) -> Change {
-    Change { phone: phone(n), expected, next: Some(snapshot(version, mark)) }
+    Change { phone: phone(n), expected, next: Some(snapshot(version, mark)), events: Vec::new() }
 }
 
 fn delete(n: u64, expected: Option<u64>) -> Change {
-    Change { phone: phone(n), expected, next: None }
+    Change { phone: phone(n), expected, next: None, events: Vec::new() }
 }
 
 async fn check(store: &dyn SnapshotStore, batch: &[Change], expected: &[Committed]) {
@@ -70,6 +73,7 @@ async fn scan_all(store: &dyn SnapshotStore, limit: usize) -> Vec<(PhoneNumber, 
 mod properties {
     use Committed::{Conflict, Done};
 
+    pub(super) use super::outbox::properties::*;
     use super::*;
 
     pub(super) async fn an_absent_number_has_no_snapshot(store: Arc<dyn SnapshotStore>) {
@@ -157,7 +161,12 @@ mod properties {
     pub(super) async fn a_scan_is_in_order_and_complete(store: Arc<dyn SnapshotStore>) {
         let shortest = PhoneNumber::try_from(1_000_000).unwrap();
         let longest = PhoneNumber::try_from(999_999_999_999_999).unwrap();
-        let ends = [longest, shortest].map(|phone| Change { phone, expected: None, next: Some(snapshot(1, b'e')) });
+        let ends = [longest, shortest].map(|phone| Change {
+            phone,
+            expected: None,
+            next: Some(snapshot(1, b'e')),
+            events: Vec::new(),
+        });
         check(&*store, &ends, &[Done; 2]).await;
         let batch: Vec<_> = (0..100).rev().map(|n| put(n * 7, None, n + 1, b'a')).collect();
         check(&*store, &batch, &[Done; 100]).await;
@@ -225,12 +234,13 @@ mod properties {
     pub(super) async fn values_of_all_sizes_come_back_whole(store: Arc<dyn SnapshotStore>) {
         let sizes = [17, 18, 300, 4 << 10, 8 << 10, 64 << 10];
         let sized = |n: u8| snapshot_of(u64::from(n) + 1, n, sizes[usize::from(n) % sizes.len()]);
-        let change = |n: u8| Change { phone: phone(n.into()), expected: None, next: Some(sized(n)) };
+        let change =
+            |n: u8| Change { phone: phone(n.into()), expected: None, next: Some(sized(n)), events: Vec::new() };
         check(&*store, &(0..60).map(change).collect::<Vec<_>>(), &[Done; 60]).await;
         for n in 0..60 {
             check_load(&*store, n.into(), Some(sized(n))).await;
         }
-        let shrink = Change { phone: phone(5), expected: Some(6), next: Some(snapshot(7, b's')) };
+        let shrink = Change { phone: phone(5), expected: Some(6), next: Some(snapshot(7, b's')), events: Vec::new() };
         check(&*store, &[shrink], &[Done]).await;
         check_load(&*store, 5, Some(snapshot(7, b's'))).await;
     }
@@ -288,6 +298,12 @@ macro_rules! contract {
             values_of_all_sizes_come_back_whole
             user_ids_are_leased_once
             a_closed_store_refuses_everything
+            events_go_with_their_change
+            entries_come_in_pages
+            verdicts_move_entries
+            both_shelves_are_bounded
+            additions_wake
+            a_closed_outbox_refuses
         })*
     };
 }

@@ -24,10 +24,12 @@ const FUNCTION_LINES_MAX: usize = 70;
 const COLUMNS_MAX: usize = 140;
 
 /// The modules of src by layer. A module imports from layers below its own, never beside or above.
-const LAYERS: [(&str, u8); 18] = [
+const LAYERS: [(&str, u8); 21] = [
     ("record", 0),
     ("clock", 1),
     ("entropy", 1),
+    ("events", 1),
+    ("standard_webhooks", 1),
     ("settings", 1),
     ("metrics", 2),
     ("shutdown", 2),
@@ -37,6 +39,7 @@ const LAYERS: [(&str, u8); 18] = [
     ("password", 4),
     ("phone", 4),
     ("token", 4),
+    ("webhooks", 4),
     ("service", 5),
     ("http", 6),
     ("app", 7),
@@ -58,7 +61,11 @@ const ONLY: [(&str, &[&str], &str); 17] = [
     ("utoipa_swagger_ui", &["http"], "the API's description belongs to the API"),
     ("governor", &["http"], "addresses are the door's business; numbers have records"),
     ("sled", &["store"], "bytes on disk have one owner"),
-    ("reqwest", &["sms", "cli"], "only providers are called out to, and by the demo a server"),
+    (
+        "reqwest",
+        &["sms", "webhooks", "cli"],
+        "only providers and the operator are called out to, and by the demo a server",
+    ),
     ("jsonwebtoken", &["token"], "tokens have one maker"),
     ("metrics_exporter_prometheus", &["metrics"], "one exporter"),
     ("tracing_subscriber", &["telemetry", "settings"], "one place logs; settings check its filter"),

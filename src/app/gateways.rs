@@ -206,7 +206,7 @@ fn unsigned(receipts: &settings::UnsignedReceipts) -> UnsignedReceipts {
     UnsignedReceipts { secret: receipts.secret.clone(), networks: receipts.ips.clone() }
 }
 
-fn http_limits(limits: &settings::HttpLimits) -> HttpLimits {
+pub(super) fn http_limits(limits: &settings::HttpLimits) -> HttpLimits {
     HttpLimits {
         timeout_ms: millis(limits.timeout),
         connect_timeout_ms: millis(limits.connect_timeout),

@@ -1,11 +1,12 @@
 //! Composition: settings become parts, parts become a server; and the order in which it all stops.
 //!
-//! Stop order: readiness turns 503, doors close and finish what they have, sends under way end, actors are drained,
+//! Stop order: readiness turns 503, doors close and finish what they have, sends under way end, actors are drained, posts end,
 //! the last batch is flushed, the store is let go. Never the supervisors first: ractor kills their children.
 
 pub(crate) mod dialects;
 mod gateways;
 pub mod parts;
+mod webhooks;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, OsEntropy},
+    events::Events,
     http::{
         Router,
         dialect::{self, Collision},
@@ -33,6 +35,7 @@ use crate::{
     sms::{Gateway, SettingError},
     store::{SnapshotStore, committer::Committer, sled_store::OpenError},
     token::{ApiKeys, KeyFault, TokenMaker},
+    webhooks::Webhooks,
 };
 
 /// Numbers loaded in the middle of a phone change that may wait to be finished; what is dropped comes again with the
@@ -41,6 +44,9 @@ const MOVES_QUEUE_MAX: usize = 1_024;
 
 /// What the last flush is given even when the deadline has passed: a healthy disk needs a hundredth of it.
 const LAST_FLUSH_MIN: Duration = Duration::from_secs(5);
+
+/// What posts of events that are under way are given at the end; what is not over is posted again after the start.
+const LAST_POSTS_MAX: Duration = Duration::from_secs(2);
 
 /// What a test puts in the place of the world.
 #[derive(Clone)]
@@ -120,6 +126,7 @@ impl From<SettingError> for StartError {
     fn from(error: SettingError) -> Self {
         let SettingError { setting, reason } = error;
         let key = match setting.as_str() {
+            name if name == "webhooks" || name.starts_with("webhooks.") => name.to_owned(),
             "text.app" => "sms.app_name".to_owned(),
             name => {
                 let own = name.strip_prefix("text.").or_else(|| name.strip_prefix("sender.")).unwrap_or(name);
@@ -148,6 +155,7 @@ pub struct App {
     service: Service,
     directory: Directory,
     committer: Committer,
+    posts: Option<Webhooks>,
     store_failed: CancellationToken,
     doors: Vec<JoinHandle<()>>,
     ops_stop: CancellationToken,
@@ -176,10 +184,7 @@ impl App {
             None => parts::open_store(settings, &files).await?,
         };
         if !had_sealing_keys {
-            let page = store.scan(None, 1).await.map_err(|fault| StartError::Named("store.path", fault.to_string()))?;
-            if !page.records.is_empty() {
-                return Err(StartError::SealingKeysLost);
-            }
+            refuse_records(&*store).await?;
         }
         // Only now: keys made earlier would make the next start believe that nothing was lost.
         let keyring = parts::keyring(&files, &world)?;
@@ -193,9 +198,11 @@ impl App {
                 clock: Arc::clone(&world.clock),
                 keys: Arc::clone(&keyring),
                 moves,
+                events: webhooks::filter(settings)?,
             },
             parts::directory_settings(settings),
         );
+        let posts = webhooks::start(settings, &world, &store, &keyring)?;
         let service = Service::new(service::Parts {
             directory: directory.clone(),
             sender: parts::sender(settings, &world)?,
@@ -209,6 +216,8 @@ impl App {
             ),
             passwords: parts::passwords(settings, &world)?,
             user_ids: UserIds::new(Arc::clone(&store)),
+            events: posts.as_ref().map_or_else(Events::off, |posts| posts.events.clone()),
+            dead_letters: webhooks::dead_letters(posts.as_ref(), &store),
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
             dialects: std::iter::once("v1").chain(dialect::ALL.iter().map(|spec| spec.name)).collect(),
@@ -233,7 +242,7 @@ impl App {
             spawn_door(listener, router, parts::listener(settings)?, shutdown.token()),
             spawn_door(ops_listener, ops_router, ops_settings, ops_stop.clone()),
         ];
-        Ok(Self { address, ops_address, service, directory, committer, store_failed, doors, ops_stop, shutdown })
+        Ok(Self { address, ops_address, service, directory, committer, posts, store_failed, doors, ops_stop, shutdown })
     }
 
     /// The clients' routes.
@@ -292,7 +301,7 @@ impl App {
     }
 
     async fn stop(self) -> Ended {
-        let Self { service, directory, committer, mut doors, ops_stop, shutdown, .. } = self;
+        let Self { service, directory, committer, posts, mut doors, ops_stop, shutdown, .. } = self;
         let ops_door = doors.pop();
         let in_order = async {
             for door in doors {
@@ -307,6 +316,9 @@ impl App {
         let left = directory.drain(shutdown.remaining()).await;
         if left > 0 {
             tracing::warn!(left, "actors were still busy at the deadline");
+        }
+        if let Some(posts) = posts {
+            posts.finish(shutdown.remaining().min(LAST_POSTS_MAX)).await;
         }
         let closed = tokio::time::timeout(shutdown.remaining().max(LAST_FLUSH_MIN), committer.close()).await;
         ops_stop.cancel();
@@ -328,6 +340,13 @@ impl App {
             }
         }
     }
+}
+
+/// Records hang on the sealing keys they were made with.
+async fn refuse_records(store: &dyn SnapshotStore) -> Result<(), StartError> {
+    let page = store.scan(None, 1).await;
+    let page = page.map_err(|fault| StartError::Named("store.path", fault.to_string()))?;
+    if page.records.is_empty() { Ok(()) } else { Err(StartError::SealingKeysLost) }
 }
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use self::messages::proof_of_work;
 pub use self::messages::texts;
-use super::{StartError, World, dialects, gateways};
+use super::{StartError, World, dialects, gateways, webhooks};
 use crate::{
     http::{
         body::BodyLimits,
@@ -242,6 +242,7 @@ pub fn faults(settings: &Settings) -> Vec<StartError> {
         listener(settings).map(drop),
         dialects::plans(settings).map(drop),
         signing_secret(settings),
+        webhooks::fault(settings),
     ];
     checks.into_iter().filter_map(Result::err).map(|error| error.placed(settings)).collect()
 }

@@ -209,7 +209,12 @@ impl<'a> Writer<'a> {
         self.bytes += bytes.len();
         let version = record.expected_version().unwrap_or_default();
         // Only where there is none: what the store has is never overwritten.
-        self.batch.push(Change { phone: record.phone(), expected: None, next: Some(Snapshot { version, bytes }) });
+        self.batch.push(Change {
+            phone: record.phone(),
+            expected: None,
+            next: Some(Snapshot { version, bytes }),
+            events: Vec::new(),
+        });
         Ok(())
     }
 

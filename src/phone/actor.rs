@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, actor::messages::BoxedState};
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
-    record::{Decision, Outcome, Policy, Record, Request, Rules, UnixMillis, decide, snapshot},
+    record::{Decision, Outcome, Policy, Record, Request, Rules, UnixMillis, decide, events, snapshot},
     store::{Change, Committed, Snapshot, StoreFault},
 };
 
@@ -119,7 +119,8 @@ impl PhoneActor {
                 fresh = self.reload(cache).await?;
                 continue;
             };
-            match self.commit(cache, Some(&next)).await? {
+            let told = self.told(record, &next, &decision.outcome);
+            match self.commit(cache, Some(&next), told).await? {
                 Committed::Done => {
                     let next = cache.record.insert(next);
                     meters.expired.increment(u64::from(decision.lapsed));
@@ -183,9 +184,19 @@ impl PhoneActor {
         }
     }
 
+    /// What the operator's back end is to hear of a change, as far as it wants to.
+    fn told(&self, before: &Record, after: &Record, outcome: &Outcome) -> Vec<Vec<u8>> {
+        let wanted = &self.registry().parts.events;
+        if wanted.is_off() {
+            return Vec::new();
+        }
+        let told = events(before, after, outcome).into_iter();
+        told.filter(|told| wanted.wants(told.event.name())).map(|told| told.encode()).collect()
+    }
+
     /// Puts `next` in the place of the record in hand, or deletes that. Unless the answer says that the record in
     /// hand still stands, it is forgotten, and the next message reads the truth.
-    async fn commit(&self, cache: &mut Cache, next: Option<&Record>) -> Result<Committed, Fault> {
+    async fn commit(&self, cache: &mut Cache, next: Option<&Record>, events: Vec<Vec<u8>>) -> Result<Committed, Fault> {
         let Registry { parts, settings, meters, .. } = self.registry();
         let phone = self.guard.activation.phone;
         let snapshot = |record: &Record| Snapshot {
@@ -193,7 +204,7 @@ impl PhoneActor {
             bytes: snapshot::encode(record),
         };
         let expected = cache.record.as_ref().and_then(Record::expected_version);
-        let change = Change { phone, expected, next: next.map(snapshot) };
+        let change = Change { phone, expected, next: next.map(snapshot), events };
         match timeout(settings.store_timeout(), parts.committer.commit(change)).await {
             Ok(Ok(Committed::Done)) => Ok(Committed::Done),
             Ok(Ok(Committed::Conflict)) => {
@@ -235,7 +246,7 @@ impl PhoneActor {
         let now = self.registry().parts.clock.now();
         let due = cache.record.as_ref().filter(|record| record.expected_version().is_some());
         if due.and_then(Record::forget_at).is_some_and(|at| at <= now) {
-            let _left_to_the_sweep = self.commit(cache, None).await;
+            let _left_to_the_sweep = self.commit(cache, None, Vec::new()).await;
             cache.record = None;
         }
     }

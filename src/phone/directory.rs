@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    record::{Keyring, Move, PhoneNumber, Policy, Request},
+    record::{EventFilter, Keyring, Move, PhoneNumber, Policy, Request},
     store::{SnapshotStore, committer::Committer},
 };
 
@@ -45,6 +45,8 @@ pub struct Parts {
     /// Where a number is reported that was loaded with an account on its way. Bounded; when it is full the report
     /// is dropped and counted, and the number's next activation makes it again.
     pub moves: mpsc::Sender<Move>,
+    /// Which events of a change go into the store's outbox with it.
+    pub events: EventFilter,
 }
 
 impl fmt::Debug for Parts {
@@ -265,7 +267,14 @@ mod tests {
         let port: Arc<dyn SnapshotStore> = store.clone();
         let committer = Committer::start_as_task(port.clone(), CommitterSettings::default(), Box::new(|_| ()));
         let keys = Arc::new(Keyring::new((1, &[7; 32]), &[]));
-        let parts = Parts { store: port, committer, clock: Arc::new(Still), keys, moves: mpsc::channel(1).0 };
+        let parts = Parts {
+            store: port,
+            committer,
+            clock: Arc::new(Still),
+            keys,
+            moves: mpsc::channel(1).0,
+            events: EventFilter::default(),
+        };
         Directory::new(parts, DirectorySettings::default())
     }
 

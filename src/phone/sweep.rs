@@ -96,5 +96,5 @@ impl Sweeper {
 /// The deletion of a record whose time is over.
 fn due(phone: PhoneNumber, found: &Snapshot, now: UnixMillis) -> Option<Change> {
     let forget_at = Header::peek(&found.bytes)?.forget_at?;
-    (forget_at <= now).then_some(Change { phone, expected: Some(found.version), next: None })
+    (forget_at <= now).then_some(Change { phone, expected: Some(found.version), next: None, events: Vec::new() })
 }

@@ -13,6 +13,7 @@
 //! | `account` `session` `grant` `idempotency` | what a proved number has |
 //! | `command` `outcome` | what can be asked, what it comes to |
 //! | `state` `decide/` | the record, and the function |
+//! | `event` | what a change has to tell its owner's back end |
 //! | `snapshot` | the record's bytes |
 //! | `invariants` | what must hold before and after every step |
 
@@ -22,6 +23,7 @@ mod challenge;
 mod code;
 mod command;
 mod decide;
+mod event;
 mod grant;
 mod guesses;
 mod idempotency;
@@ -45,6 +47,10 @@ pub use challenge::{
 pub use code::{CODE_DIGITS, Code};
 pub use command::{Command, IdempotencyKey, OnMatch, Request, SendResult, Sender, Start, Target};
 pub use decide::{Rules, decide};
+pub use event::{
+    Cancellation, Event, EventFilter, KIND as EVENT_KIND, Occurred, SessionChange, SessionEnd, SessionFacts,
+    UserChange, VerificationChange, VerificationFacts, events,
+};
 pub use idempotency::ANSWERS_MAX;
 pub use label::{LABEL_LEN_MAX, Label, NotALabel};
 pub use number::{NotE164, PhoneNumber};

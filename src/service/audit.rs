@@ -16,6 +16,20 @@ pub(super) fn done(event: &'static str, dialect: &Dialect, origin: &Origin, phon
     write(event, dialect, origin, phone, "done", "");
 }
 
+/// Something was done to an event that could not be delivered.
+pub(super) fn done_to_letter(event: &'static str, dialect: &Dialect, origin: &Origin, letter: u64) {
+    tracing::info!(
+        target: "audit",
+        event,
+        outcome = "done",
+        dialect = dialect.name,
+        letter,
+        who = who(origin),
+        ip = %origin.address,
+        request_id = &*origin.request_id,
+    );
+}
+
 /// Something was refused or failed.
 pub(super) fn refused(event: &'static str, dialect: &Dialect, origin: &Origin, phone: PhoneNumber, why: &Failure) {
     write(event, dialect, origin, phone, "refused", reason(why));

@@ -36,6 +36,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
+    admin::DeadLetterFate,
     failure::{Failure, Refused, whole_seconds},
     passwords::GrantRef,
     proof_of_work::{Challenge, ProofOfWork},
@@ -49,6 +50,7 @@ pub use self::{
 use crate::{
     clock::Clock,
     entropy::Entropy,
+    events::Events,
     password::Hasher,
     phone::{Directory, Reply},
     record::{
@@ -57,6 +59,7 @@ use crate::{
     },
     sms::{self, text::CodeText},
     token::{Caller, HexId, TokenMaker},
+    webhooks::DeadLetters,
 };
 
 /// One API over the core: its name and its figures.
@@ -160,6 +163,10 @@ pub struct Parts {
     pub passwords: Hasher,
     /// Fresh user ids.
     pub user_ids: UserIds,
+    /// By which a use case tells what happens to the node.
+    pub events: Events,
+    /// Events that could not be delivered.
+    pub dead_letters: DeadLetters,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

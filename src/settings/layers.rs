@@ -16,7 +16,7 @@ use toml::{Table, Value};
 use super::{DEFAULTS, Problem, VARIABLE_PREFIX};
 
 /// Keys whose values are secrets: hidden everywhere, and readable from a file by `<variable>_FILE`.
-const SECRETS: [&str; 18] = [
+const SECRETS: [&str; 20] = [
     "sms.twilio.auth_token",
     "sms.twilio.receipts_auth_token",
     "sms.kavenegar.api_key",
@@ -35,6 +35,8 @@ const SECRETS: [&str; 18] = [
     "sms.vonage_messages.api_secret",
     "sms.vonage_messages.private_key",
     "token.secret",
+    "webhooks.secret",
+    "webhooks.secret_previous",
 ];
 
 /// Tables that may have keys of the operator's own; their values are texts.

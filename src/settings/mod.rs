@@ -18,6 +18,7 @@ mod rules;
 mod server;
 mod sms;
 mod storage;
+mod webhooks;
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
@@ -32,6 +33,7 @@ pub use self::{
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
     sms::{Channel, GatewayKind, Receipts, Route, Simulated, Sms},
     storage::{Durability, Phone, Store, Validation},
+    webhooks::Webhooks,
 };
 use self::{layers::Layers, reader::Reader};
 
@@ -75,6 +77,8 @@ pub struct Settings {
     pub sms: Sms,
     /// `[test_numbers]`: numbers in E.164 with their fixed codes.
     pub test_numbers: BTreeMap<String, String>,
+    /// `[webhooks]`: events to the operator's back end.
+    pub webhooks: Webhooks,
     /// `[dev]`: switches that are refused in earnest.
     pub dev: Dev,
     printable: String,
@@ -186,6 +190,7 @@ impl Settings {
             secure_cookies: reader.flag("cookies.secure"),
             sms: Sms::read(reader),
             test_numbers: test_numbers(reader),
+            webhooks: Webhooks::read(reader),
             dev: Dev::read(reader),
             printable,
             variables: BTreeMap::new(),

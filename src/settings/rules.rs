@@ -9,7 +9,7 @@ type Rule = (bool, &'static str, &'static str);
 
 /// The rules that these settings break; each value alone is sound.
 pub(super) fn broken(s: &Settings) -> Vec<Problem> {
-    let rules = doors(s).into_iter().chain(numbers(s)).chain(sending(s)).chain(needed(s));
+    let rules = doors(s).into_iter().chain(numbers(s)).chain(sending(s)).chain(needed(s)).chain(webhooks(s));
     let broken = rules.filter(|(holds, ..)| !holds);
     broken.map(|(_, key, text)| Problem { place: key.to_owned(), text: text.to_owned() }).collect()
 }
@@ -204,6 +204,21 @@ fn needed_by_messages(s: &Settings) -> Vec<Rule> {
     vec![
         (!messages.base_url.is_empty(), "sms.vonage_messages.base_url", TEXT),
         (messages.from.is_some(), "sms.vonage_messages.from", TEXT),
+    ]
+}
+
+fn webhooks(s: &Settings) -> Vec<Rule> {
+    vec![
+        (
+            s.webhooks.url.is_empty() || s.webhooks.secret.is_some(),
+            "webhooks.secret",
+            "must be set for webhooks.url: events are never posted unsigned",
+        ),
+        (
+            s.webhooks.url.is_empty() || !s.webhooks.events.is_empty(),
+            "webhooks.events",
+            "must name an event for webhooks.url; leave the URL out to post none",
+        ),
     ]
 }
 

@@ -32,7 +32,7 @@ impl Default for HttpLimits {
 }
 
 impl HttpLimits {
-    pub(super) fn check(&self, gateway: &'static str) -> Result<(), SettingError> {
+    pub(crate) fn check(&self, gateway: &'static str) -> Result<(), SettingError> {
         let table = [
             ("timeout_ms", (1..=TIMEOUT_MS_MAX).contains(&self.timeout_ms), "must be 1 to 60000"),
             ("connect_timeout_ms", (1..=TIMEOUT_MS_MAX).contains(&self.connect_timeout_ms), "must be 1 to 60000"),
@@ -62,23 +62,23 @@ const RESPONSE_BYTES_MIN: usize = 1_024;
 const POOL_IDLE_S: u64 = 30;
 
 /// The client of one gateway.
-pub(super) struct Outbound {
+pub(crate) struct Outbound {
     gateway: &'static str,
     client: Client,
     response_bytes_max: usize,
 }
 
 /// What came back; the body is `None` if it broke off or is longer than allowed.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) body: Option<Vec<u8>>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Option<Vec<u8>>,
 }
 
 impl Outbound {
     /// security 107: no redirects, no proxy from the environment, no repeats, TLS verified, bounded time.
     /// Does not connect. `limits` are checked already.
-    pub(super) fn new(gateway: &'static str, url: &Url, limits: &HttpLimits) -> Result<Self, SettingError> {
+    pub(crate) fn new(gateway: &'static str, url: &Url, limits: &HttpLimits) -> Result<Self, SettingError> {
         let client = Client::builder()
             .user_agent(concat!("otpd/", env!("CARGO_PKG_VERSION")))
             .https_only(url.scheme() == "https")
@@ -98,12 +98,12 @@ impl Outbound {
     }
 
     /// A POST to be filled in and given to [`exchange`](Self::exchange).
-    pub(super) fn post(&self, url: Url) -> RequestBuilder {
+    pub(crate) fn post(&self, url: Url) -> RequestBuilder {
         self.client.post(url)
     }
 
     /// One request and its answer, whatever its status.
-    pub(super) async fn exchange(&self, request: RequestBuilder) -> Result<Answer, SendError> {
+    pub(crate) async fn exchange(&self, request: RequestBuilder) -> Result<Answer, SendError> {
         let response = request.send().await.map_err(|error| unanswered(self.gateway, &error))?;
         let (status, retry_after) = (response.status(), retry_after(&response));
         Ok(Answer { status, retry_after, body: self.body(response).await })
@@ -178,7 +178,7 @@ pub(super) fn is_id(id: &str) -> bool {
 }
 
 /// security 107 and 109: https, or http to this machine; no credentials, query or tricks.
-pub(super) fn base_url(gateway: &'static str, text: &str) -> Result<Url, SettingError> {
+pub(crate) fn base_url(gateway: &'static str, text: &str) -> Result<Url, SettingError> {
     let refuse = |reason| SettingError::new(format!("{gateway}.base_url"), reason);
     // The parser drops line feeds and tabs silently, so they are looked for in the text.
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {

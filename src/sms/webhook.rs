@@ -1,12 +1,12 @@
 //! The generic webhook: one signed JSON post per message to a URL of the operator's, for providers without an adapter
 //! of their own (`providers.md` section 10).
 //!
-//! Owns the request. How it is signed is `signature`'s, what stands in it is `template`'s, what an answer means is
-//! `verdict`'s, what a setting may be is `settings`'s, and receipts are `receipt`'s. Never repeats a request and never follows a redirect.
+//! Owns the request. How it is signed is `standard_webhooks`', what stands in it is `template`'s, what an answer means is
+//! `verdict`'s, what a setting may be is `settings`'s, and receipts are `receipt`'s.
+//! Never repeats a request and never follows a redirect.
 
 mod receipt;
 mod settings;
-pub mod signature;
 mod template;
 mod verdict;
 
@@ -21,7 +21,6 @@ use reqwest::{
 pub use self::settings::WebhookSettings;
 use self::{
     settings::Checked,
-    signature::SigningKey,
     template::{Facts, Template},
     verdict::Rule,
 };
@@ -30,7 +29,10 @@ use super::{
     outbound::Outbound,
     receipt::{Receipt, ReceiptRefused, ReceiptRequest},
 };
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    standard_webhooks::{self, SigningKey},
+};
 
 /// Its name in configuration, metrics and errors.
 const NAME: &str = "webhook";
@@ -87,9 +89,9 @@ impl Gateway for Webhook {
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
-            .header(signature::ID, &id)
-            .header(signature::TIMESTAMP, seconds)
-            .header(signature::SIGNATURE, signatures.join(" "));
+            .header(standard_webhooks::ID, &id)
+            .header(standard_webhooks::TIMESTAMP, seconds)
+            .header(standard_webhooks::SIGNATURE, signatures.join(" "));
         if let Some((name, value)) = &self.auth {
             request = request.header(name, value);
         }

@@ -38,7 +38,7 @@ pub struct CommitterSettings {
     pub queue_max: usize,
     /// Changes per batch. Default 512: beyond it a batch takes longer and carries no more per second.
     pub batch_max: usize,
-    /// Bytes of snapshots per batch. Default 100 KiB: bounds the time of one flush, and stays below the
+    /// Bytes of snapshots and events per batch. Default 100 KiB: bounds the time of one flush, and stays below the
     /// ~128 KiB from which sled puts what it writes into files of their own.
     pub batch_bytes_max: usize,
     /// Bytes of one snapshot; a larger one is refused. Default 64 KiB: eight times what a record may grow to,
@@ -358,7 +358,8 @@ impl Batches {
 }
 
 fn weight(change: &Change) -> usize {
-    change.next.as_ref().map_or(0, |next| next.bytes.len())
+    let events: usize = change.events.iter().map(Vec::len).sum();
+    change.next.as_ref().map_or(0, |next| next.bytes.len()) + events
 }
 
 /// A caller that has gone is no fault: its change stands.

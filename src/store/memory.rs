@@ -16,18 +16,76 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, Committed, Page, Snapshot, SnapshotStore, StoreFault};
-use crate::record::PhoneNumber;
+use super::{
+    Change, Committed, Entry, Outbox, OutboxCounts, OutboxLimits, Page, Shelf, Snapshot, SnapshotStore, StoreFault,
+    Verdict,
+    outbox::{count_dropped, count_overflow, place},
+};
+use crate::record::{PhoneNumber, UnixMillis};
 
 type Snapshots = BTreeMap<PhoneNumber, Snapshot>;
 
-/// What is on disk: the snapshots, and how many user ids were leased.
+/// What is on disk: the snapshots, the outbox, and how many user ids were leased.
 #[derive(Debug, Default)]
 struct Disk {
-    snapshots: Mutex<Snapshots>,
+    contents: Mutex<Contents>,
     user_ids_leased: AtomicU64,
+    /// Events were put into the outbox.
+    added: Notify,
+}
+
+/// What is written together.
+#[derive(Debug, Default)]
+struct Contents {
+    snapshots: Snapshots,
+    pending: BTreeMap<u64, Entry>,
+    dead: BTreeMap<u64, Entry>,
+    events: u64,
+    limits: OutboxLimits,
+}
+
+impl Contents {
+    fn shelf(&mut self, shelf: Shelf) -> &mut BTreeMap<u64, Entry> {
+        match shelf {
+            Shelf::Pending => &mut self.pending,
+            Shelf::Dead => &mut self.dead,
+        }
+    }
+
+    fn counts(&self) -> OutboxCounts {
+        OutboxCounts { pending: self.pending.len(), dead: self.dead.len() }
+    }
+
+    fn put(&mut self, events: &[Vec<u8>]) {
+        for event in events {
+            self.events += 1;
+            let entry = Entry { id: self.events, tries: 0, due: UnixMillis(0), event: event.clone() };
+            let shelf = place(self.counts(), self.limits);
+            count_overflow(usize::from(shelf == Shelf::Dead));
+            self.shelf(shelf).insert(entry.id, entry);
+        }
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
+        while self.dead.len() > self.limits.dead_max {
+            self.dead.pop_first();
+            count_dropped(1);
+        }
+    }
+
+    /// True if the entry was there.
+    fn settle(&mut self, id: u64, verdict: Verdict) -> bool {
+        let Some(entry) = self.shelf(verdict.of()).remove(&id) else { return false };
+        if let Some((shelf, tries, due)) = verdict.leaves() {
+            self.shelf(shelf).insert(id, Entry { tries, due, ..entry });
+        }
+        self.make_room();
+        true
+    }
 }
 
 /// One connection to a map of snapshots. What is in the map is what a real store has on disk.
@@ -117,21 +175,22 @@ impl MemoryStore {
             for change in batch.iter().take(kept) {
                 apply(&mut map, change);
             }
+            self.disk.added.notify_one();
         }
     }
 
     /// How many snapshots there are.
     pub fn len(&self) -> usize {
-        self.map().len()
+        self.map().snapshots.len()
     }
 
     /// True if there is no snapshot.
     pub fn is_empty(&self) -> bool {
-        self.map().is_empty()
+        self.map().snapshots.is_empty()
     }
 
-    fn map(&self) -> MutexGuard<'_, Snapshots> {
-        self.disk.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn map(&self) -> MutexGuard<'_, Contents> {
+        self.disk.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -173,11 +232,22 @@ impl MemoryStore {
             return Err(StoreFault::Unknown("flush failed".to_owned()));
         }
         let outcomes = batch.iter().map(|change| apply(&mut map, change)).collect();
+        if batch.iter().any(|change| !change.events.is_empty()) {
+            self.disk.added.notify_one();
+        }
         if let Some(left) = state.lose_replies.checked_sub(1) {
             state.lose_replies = left;
             return Err(StoreFault::Unknown("reply lost".to_owned()));
         }
         Ok(outcomes)
+    }
+
+    fn writable(&self) -> Result<MutexGuard<'_, Contents>, StoreFault> {
+        // The map before the state, as everywhere.
+        let map = self.map();
+        let state = self.state();
+        self.open(&state)?;
+        if state.refuse_all { Err(StoreFault::Refused("store refuses everything")) } else { Ok(map) }
     }
 
     fn open(&self, state: &State) -> Result<(), StoreFault> {
@@ -191,14 +261,15 @@ impl MemoryStore {
     }
 }
 
-fn apply(map: &mut Snapshots, change: &Change) -> Committed {
-    if map.get(&change.phone).map(|now| now.version) != change.expected {
+fn apply(map: &mut Contents, change: &Change) -> Committed {
+    if map.snapshots.get(&change.phone).map(|now| now.version) != change.expected {
         return Committed::Conflict;
     }
     match &change.next {
-        Some(next) => map.insert(change.phone, next.clone()),
-        None => map.remove(&change.phone),
+        Some(next) => map.snapshots.insert(change.phone, next.clone()),
+        None => map.snapshots.remove(&change.phone),
     };
+    map.put(&change.events);
     Committed::Done
 }
 
@@ -233,7 +304,7 @@ impl SnapshotStore for MemoryStore {
                 return Err(StoreFault::Unknown("load failed".to_owned()));
             }
         }
-        Ok(self.map().get(&phone).cloned())
+        Ok(self.map().snapshots.get(&phone).cloned())
     }
 
     async fn commit(&self, batch: &[Change]) -> Result<Vec<Committed>, StoreFault> {
@@ -247,7 +318,7 @@ impl SnapshotStore for MemoryStore {
         self.open(&self.state())?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let map = self.map();
-        let mut rest = map.range((from, Bound::Unbounded));
+        let mut rest = map.snapshots.range((from, Bound::Unbounded));
         let records: Vec<_> = rest.by_ref().take(limit.max(1)).map(|(phone, now)| (*phone, now.clone())).collect();
         let next = rest.next().and_then(|_| records.last()).map(|(phone, _)| *phone);
         Ok(Page { records, next })
@@ -257,6 +328,10 @@ impl SnapshotStore for MemoryStore {
         self.open(&self.state())?;
         let leased = self.disk.user_ids_leased.fetch_add(count, Ordering::SeqCst);
         Ok(leased + 1..leased + 1 + count)
+    }
+
+    fn outbox(&self) -> &dyn Outbox {
+        self
     }
 
     fn shared(&self) -> bool {
@@ -276,6 +351,44 @@ impl SnapshotStore for MemoryStore {
     async fn close(&self) -> Result<(), StoreFault> {
         self.state().closed = true;
         Ok(())
+    }
+}
+
+/// Written at once and never slow, but refused while batches are.
+#[async_trait]
+impl Outbox for MemoryStore {
+    fn limit(&self, limits: OutboxLimits) {
+        self.map().limits = limits;
+    }
+
+    async fn note(&self, events: Vec<Vec<u8>>) -> Result<(), StoreFault> {
+        self.writable()?.put(&events);
+        self.disk.added.notify_one();
+        Ok(())
+    }
+
+    async fn entries(&self, shelf: Shelf, after: u64, limit: usize) -> Result<Vec<Entry>, StoreFault> {
+        self.open(&self.state())?;
+        let mut map = self.map();
+        let later = map.shelf(shelf).range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(later.take(limit).map(|(_, entry)| entry.clone()).collect())
+    }
+
+    async fn settle(&self, verdicts: Vec<(u64, Verdict)>) -> Result<usize, StoreFault> {
+        let mut map = self.writable()?;
+        let there = verdicts.iter().filter(|(id, verdict)| map.settle(*id, *verdict)).count();
+        if verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Revived) {
+            self.disk.added.notify_one();
+        }
+        Ok(there)
+    }
+
+    fn counts(&self) -> OutboxCounts {
+        self.map().counts()
+    }
+
+    async fn added(&self) {
+        self.disk.added.notified().await;
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod committer;
 pub mod memory;
+pub mod outbox;
 pub mod sled_store;
 
 use std::{fmt, future, ops::Range};
@@ -12,6 +13,7 @@ use std::{fmt, future, ops::Range};
 use async_trait::async_trait;
 
 use crate::record::PhoneNumber;
+pub use outbox::{Entry, Outbox, OutboxCounts, OutboxLimits, Shelf, Verdict};
 
 /// The bytes of one number as they stand in the store, with the version their header names.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Change {
     pub expected: Option<u64>,
     /// What to put there; `None` deletes.
     pub next: Option<Snapshot>,
+    /// What it has to tell the operator's back end: put into the outbox by the same atomic write.
+    pub events: Vec<Vec<u8>>,
 }
 
 /// What became of one [`Change`] of a batch that went through.
@@ -86,6 +90,9 @@ pub trait SnapshotStore: Send + Sync + 'static {
     /// Takes `count` user ids out of the store's durable counter, which starts at 1. No id is ever in two leases:
     /// a crash skips those of its lease that were not given out.
     async fn lease_user_ids(&self, count: u64) -> Result<Range<u64>, StoreFault>;
+
+    /// Where events wait for the operator's back end.
+    fn outbox(&self) -> &dyn Outbox;
 
     /// True when other processes may write to the same store; outcomes decided on cached records are then re-checked.
     fn shared(&self) -> bool;

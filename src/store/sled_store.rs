@@ -6,6 +6,7 @@
 
 mod engine;
 mod in_flight;
+mod outbox;
 
 use std::{
     fmt,
@@ -20,13 +21,17 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use engine::Engine;
 pub use engine::OpenError;
+use engine::{Engine, EngineError};
 use in_flight::InFlight;
 
-use super::{Change, Committed, Page, Snapshot, SnapshotStore, StoreFault};
+use super::{
+    Change, Committed, Entry, Outbox, OutboxCounts, OutboxLimits, Page, Shelf, Snapshot, SnapshotStore, StoreFault,
+    Verdict,
+};
 use crate::record::PhoneNumber;
 
 /// What an acknowledged change survives.
@@ -66,9 +71,6 @@ impl SledSettings {
 /// The embedded store.
 pub struct SledStore {
     shared: Arc<Shared>,
-    /// One batch at a time: versions are checked and written under it. Poisoned by a panic inside sled,
-    /// which counts as a failure.
-    writer: Mutex<()>,
     in_flight: InFlight,
     durability: Durability,
     free_mib_min: AtomicU64,
@@ -77,12 +79,17 @@ pub struct SledStore {
 
 /// What the flusher's thread and scans hold, too.
 struct Shared {
+    /// One batch at a time: versions are checked and written under it. Poisoned by a panic inside sled,
+    /// which counts as a failure.
+    writer: Mutex<()>,
     /// `None` once closed. A lock, because to let go of sled's file all uses of it have to be over.
     engine: RwLock<Option<Engine>>,
     /// Something was acknowledged that is not flushed yet (buffered only).
     dirty: AtomicBool,
     fault: OnceLock<StoreFault>,
     failed: CancellationToken,
+    /// Events were put into the outbox.
+    added: Arc<Notify>,
 }
 
 impl SledStore {
@@ -92,7 +99,10 @@ impl SledStore {
     /// [`OpenError::InUse`] if another process has it open.
     pub fn open(settings: &SledSettings) -> Result<Self, OpenError> {
         let engine = Engine::open(&settings.path, settings.cache_mib)?;
+        let added = engine.outbox.added();
         let shared = Arc::new(Shared {
+            added,
+            writer: Mutex::new(()),
             engine: RwLock::new(Some(engine)),
             dirty: AtomicBool::new(false),
             fault: OnceLock::new(),
@@ -107,7 +117,6 @@ impl SledStore {
         };
         Ok(Self {
             shared,
-            writer: Mutex::new(()),
             in_flight: InFlight::default(),
             durability: settings.durability,
             free_mib_min: AtomicU64::new(settings.free_mib_min),
@@ -120,21 +129,12 @@ impl SledStore {
         self.free_mib_min.store(mib, Ordering::Relaxed);
     }
 
-    /// Asked before sled is touched: a flush that meets a full disk is fatal, a refusal is not.
     fn room(&self, engine: &Engine) -> Result<(), &'static str> {
-        let wanted = self.free_mib_min.load(Ordering::Relaxed);
-        if wanted == 0 {
-            return Ok(());
-        }
-        match engine.free_mib() {
-            Ok(free) if free >= wanted => Ok(()),
-            Ok(_) => Err("disk nearly full"),
-            Err(_) => Err("free disk space unknown"),
-        }
+        has_room(engine, self.free_mib_min.load(Ordering::Relaxed))
     }
 
     fn commit_now(&self, batch: &[Change]) -> Result<Vec<Committed>, StoreFault> {
-        let Ok(_turn) = self.writer.lock() else {
+        let Ok(_turn) = self.shared.writer.lock() else {
             return Err(self.shared.fail("a batch before this one panicked"));
         };
         let engine = self.shared.engine()?;
@@ -154,15 +154,29 @@ impl SledStore {
                 let _in_flight = self.in_flight.begin(writes.keys().copied());
                 let durable = engine.apply(&writes).and_then(|()| engine.make_durable());
                 durable.map_err(|error| self.shared.fail(&error))?;
+                engine.outbox.show();
             }
             Durability::Buffered => {
                 self.shared.dirty.store(true, Ordering::Release);
                 engine.apply(&writes).map_err(|error| self.shared.fail(&error))?;
                 // Again: the flusher may have come between, and flushed a part.
                 self.shared.dirty.store(true, Ordering::Release);
+                engine.outbox.show();
             }
         }
         Ok(outcomes)
+    }
+}
+
+/// Asked before sled is touched: a flush that meets a full disk is fatal, a refusal is not.
+fn has_room(engine: &Engine, wanted_mib: u64) -> Result<(), &'static str> {
+    if wanted_mib == 0 {
+        return Ok(());
+    }
+    match engine.free_mib() {
+        Ok(free) if free >= wanted_mib => Ok(()),
+        Ok(_) => Err("disk nearly full"),
+        Err(_) => Err("free disk space unknown"),
     }
 }
 
@@ -233,7 +247,7 @@ impl SnapshotStore for SledStore {
     }
 
     async fn lease_user_ids(&self, count: u64) -> Result<Range<u64>, StoreFault> {
-        let Ok(_turn) = self.writer.lock() else {
+        let Ok(_turn) = self.shared.writer.lock() else {
             return Err(self.shared.fail("a batch before this one panicked"));
         };
         let engine = self.shared.engine()?;
@@ -259,6 +273,10 @@ impl SnapshotStore for SledStore {
         self.shared.fail("store failed")
     }
 
+    fn outbox(&self) -> &dyn Outbox {
+        self
+    }
+
     async fn close(&self) -> Result<(), StoreFault> {
         let flusher = self.flusher.lock().unwrap_or_else(PoisonError::into_inner).take();
         let shared = Arc::clone(&self.shared);
@@ -267,6 +285,80 @@ impl SnapshotStore for SledStore {
             shared.close()
         };
         tokio::task::spawn_blocking(close).await.unwrap_or_else(|_| Err(self.shared.fail("close panicked")))
+    }
+}
+
+impl SledStore {
+    /// Runs `act` on a blocking thread, because it reads cold pages or waits for the writer's lock.
+    async fn beside<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Shared, &Engine) -> Result<T, StoreFault> + Send + 'static,
+    ) -> Result<T, StoreFault> {
+        let shared = Arc::clone(&self.shared);
+        let act = move || {
+            let engine = shared.engine()?;
+            act(&shared, engine.as_ref().ok_or(CLOSED)?)
+        };
+        let done = tokio::task::spawn_blocking(act).await;
+        done.unwrap_or_else(|_| Err(StoreFault::Unknown("a thread of the store died".to_owned())))
+    }
+
+    /// As [`Self::beside`], as the one writer, with room on the disk. True from `act`: to be flushed.
+    async fn write_beside<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Engine) -> Result<(T, bool), EngineError> + Send + 'static,
+    ) -> Result<T, StoreFault> {
+        let (wanted, durability) = (self.free_mib_min.load(Ordering::Relaxed), self.durability);
+        self.beside(move |shared, engine| {
+            let Ok(_turn) = shared.writer.lock() else { return Err(shared.fail("a batch before this one panicked")) };
+            has_room(engine, wanted).map_err(StoreFault::Refused)?;
+            let written = act(engine).and_then(|(answer, lasting)| {
+                if lasting && durability == Durability::Fsync {
+                    engine.make_durable()?;
+                }
+                Ok(answer)
+            });
+            let answer = written.map_err(|error| shared.fail(&error))?;
+            shared.dirty.store(true, Ordering::Release);
+            engine.outbox.show();
+            Ok(answer)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Outbox for SledStore {
+    fn limit(&self, limits: OutboxLimits) {
+        if let Ok(engine) = self.shared.engine()
+            && let Some(engine) = engine.as_ref()
+        {
+            engine.outbox.limit(limits);
+        }
+    }
+
+    async fn note(&self, events: Vec<Vec<u8>>) -> Result<(), StoreFault> {
+        self.write_beside(move |engine| Ok((engine.note(&events)?, true))).await
+    }
+
+    async fn entries(&self, shelf: Shelf, after: u64, limit: usize) -> Result<Vec<Entry>, StoreFault> {
+        let read = move |_: &Shared, engine: &Engine| {
+            engine.entries(shelf, after, limit).map_err(|error| StoreFault::Unknown(error.to_string()))
+        };
+        self.beside(read).await
+    }
+
+    async fn settle(&self, verdicts: Vec<(u64, Verdict)>) -> Result<usize, StoreFault> {
+        self.write_beside(move |engine| engine.settle(&verdicts)).await
+    }
+
+    fn counts(&self) -> OutboxCounts {
+        let engine = self.shared.engine();
+        engine.ok().and_then(|engine| engine.as_ref().map(|engine| engine.outbox.counts())).unwrap_or_default()
+    }
+
+    async fn added(&self) {
+        self.shared.added.notified().await;
     }
 }
 
@@ -326,7 +418,12 @@ mod tests {
 
     fn create(number: u64) -> Change {
         let bytes = Header { schema: SCHEMA, version: 1, forget_at: None }.to_bytes().to_vec();
-        Change { phone: number.try_into().unwrap(), expected: None, next: Some(Snapshot { version: 1, bytes }) }
+        Change {
+            phone: number.try_into().unwrap(),
+            expected: None,
+            next: Some(Snapshot { version: 1, bytes }),
+            events: Vec::new(),
+        }
     }
 
     /// A store whose disk fails from now on.

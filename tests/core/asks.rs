@@ -62,5 +62,5 @@ pub(crate) fn settle((nonce, send): (u64, usize), route: Label, result: Settled)
         Settled::Dead => SendResult::Failed { number_at_fault: true },
         Settled::Unknown => SendResult::Unknown,
     };
-    Command::Settle { nonce, delivery: u8::try_from(send).unwrap(), route, result }
+    Command::Settle { nonce, delivery: u8::try_from(send).unwrap(), route, channel: Label::of("sms"), result }
 }

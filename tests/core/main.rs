@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `script` `world` `render` | scripts of one line a command with the outcome behind it, and what plays them |
 //! | `sends` `checks` `sessions` `moves` `clocks` `retries` `passwords` `comparisons` `blocks` `shut` `receipts` | the rules, as scripts |
+//! | `events` | what each change tells the operator's back end |
 //! | `codes` | derived codes, sealed ids, refresh tokens, what `Debug` shows |
 //! | `enumeration` `password_sequences` | every sequence of a few commands |
 //! | `model` `asks` `answers` `properties` | random sequences against a naive model that keeps all history |
@@ -29,6 +30,7 @@ mod clocks;
 mod codes;
 mod comparisons;
 mod enumeration;
+mod events;
 mod model;
 mod moves;
 mod password_sequences;

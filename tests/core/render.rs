@@ -1,7 +1,8 @@
 //! Outcomes in a few words.
 
 use otpd::record::{
-    Account, ChallengeView, Decision, DeliveryState, Move, Outcome, Received, Refusal, SendLimit, SignedIn, UnixMillis,
+    Account, ChallengeView, Decision, DeliveryState, Event, Move, Occurred, Outcome, Received, Refusal, SendLimit,
+    SessionChange, SignedIn, UnixMillis, UserChange, VerificationChange,
 };
 
 use super::world::{T0, World, phone};
@@ -17,6 +18,35 @@ pub(crate) fn time(at: UnixMillis) -> String {
         }
     }
     if text == sign { text + "0" } else { text }
+}
+
+/// What the operator's back end is told, each event with whom or what it is about; `nothing` if there is none.
+pub(crate) fn told(world: &World) -> String {
+    let name = |nonce: u64| world.names.get(&nonce).cloned().unwrap_or_else(|| "?".to_owned());
+    let event = |told: &Occurred| {
+        assert_eq!(Occurred::decode(&told.encode()).as_ref(), Some(told));
+        let type_ = told.event.name();
+        match &told.event {
+            Event::Verification { change, facts } => match change {
+                VerificationChange::Canceled(why) => format!("{type_} {} ({why:?})", name(facts.nonce)),
+                VerificationChange::MaxAttemptsReached { by_number } => {
+                    format!("{type_} {} (by {})", name(facts.nonce), if *by_number { "number" } else { "id" })
+                }
+                _ => format!("{type_} {}", name(facts.nonce)),
+            },
+            Event::User { change: UserChange::PhoneChanged { from }, user_id } => {
+                let from = ('A'..='Z').find(|name| phone(*name) == *from).unwrap();
+                format!("{type_} {user_id} from {from}")
+            }
+            Event::User { user_id, .. } => format!("{type_} {user_id}"),
+            Event::Session { change: SessionChange::Ended(why), facts } => {
+                format!("{type_} {} of {} ({why:?})", name(facts.nonce), facts.user_id)
+            }
+            Event::Session { facts, .. } => format!("{type_} {} of {}", name(facts.nonce), facts.user_id),
+        }
+    };
+    let events: Vec<String> = world.told.iter().map(event).collect();
+    if events.is_empty() { "nothing".to_owned() } else { events.join(", ") }
 }
 
 /// One decision: `→` was written, `⇢` was not; `✉` says that a message goes out.

@@ -25,15 +25,24 @@ use super::{
 /// Plays the script that the expectation holds and compares it with what came of it.
 pub(crate) fn plays(script: &Expect) {
     let mut world = World::new();
-    let lines = script.data().trim().lines().map(|line| play(&mut world, line.trim()) + "\n");
+    let lines = script.data().trim().lines().map(|line| play(&mut world, line.trim(), |_, answer| answer) + "\n");
     script.assert_eq(&lines.collect::<String>());
 }
 
-fn play(world: &mut World, line: &str) -> String {
+/// The same, with what the operator's back end is told behind `⇒` instead of the outcome.
+pub(crate) fn tells(script: &Expect) {
+    let mut world = World::new();
+    let told = |world: &World, _: String| format!("⇒ {}", render::told(world));
+    let lines = script.data().trim().lines().map(|line| play(&mut world, line.trim(), told) + "\n");
+    script.assert_eq(&lines.collect::<String>());
+}
+
+fn play(world: &mut World, line: &str, say: impl Fn(&World, String) -> String) -> String {
     if line.is_empty() || line.starts_with('#') {
         return line.to_owned();
     }
-    let asked = line.split(['→', '⇢']).next().and_then(|asked| asked.split(" is ").next()).unwrap_or_default().trim();
+    let asked =
+        line.split(['→', '⇢', '⇒']).next().and_then(|asked| asked.split(" is ").next()).unwrap_or_default().trim();
     let mut words: Vec<&str> = asked.split_whitespace().collect();
     let (mut number, mut times) = ('A', 1);
     while let Some(first) = words.first() {
@@ -56,7 +65,8 @@ fn play(world: &mut World, line: &str) -> String {
         if times > 1 && words[0] == "start" {
             words[1] = &named;
         }
-        answer = Line::of(number, &words).answer(world);
+        let outcome = Line::of(number, &words).answer(world);
+        answer = say(world, outcome);
     }
     format!("{asked} {answer}")
 }

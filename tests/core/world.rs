@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use otpd::record::{
-    Account, BlockPolicy, Command, Decision, Door, GuessPolicy, HOUR, Keyring, Label, MINUTE, MessageFacts, Outcome,
-    PhoneNumber, Policy, Record, Request, Rules, SECOND, Sender, SessionRef, SignIn, Start, UnixMillis, decide,
-    invariants, snapshot,
+    Account, BlockPolicy, Command, Decision, Door, GuessPolicy, HOUR, Keyring, Label, MINUTE, MessageFacts, Occurred,
+    Outcome, PhoneNumber, Policy, Record, Request, Rules, SECOND, Sender, SessionRef, SignIn, Start, UnixMillis,
+    decide, events, invariants, snapshot,
 };
 
 /// Where every script begins: some Tuesday in 2026.
@@ -109,6 +109,8 @@ pub(crate) struct World {
     pub(crate) users: u64,
     /// The account that the last release handed out.
     pub(crate) released: Option<Account>,
+    /// What the last decision has to tell.
+    pub(crate) told: Vec<Occurred>,
 }
 
 impl World {
@@ -123,6 +125,7 @@ impl World {
             newest: BTreeMap::new(),
             users: 0,
             released: None,
+            told: Vec::new(),
         }
     }
 
@@ -167,6 +170,7 @@ impl World {
         if let Outcome::Released(account) = &decision.outcome {
             self.released = Some((**account).clone());
         }
+        self.told = decision.next.as_ref().map(|next| events(before, next, &decision.outcome)).unwrap_or_default();
         if let Some(next) = &decision.next {
             self.records.insert(number, next.clone());
         }

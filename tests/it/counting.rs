@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use otpd::{
     record::PhoneNumber,
-    store::{Change, Committed, Page, Snapshot, SnapshotStore, StoreFault, memory::MemoryStore},
+    store::{Change, Committed, Outbox, Page, Snapshot, SnapshotStore, StoreFault, memory::MemoryStore},
 };
 
 /// Counts loads and commits, and hands everything on.
@@ -57,6 +57,10 @@ impl SnapshotStore for CountingStore {
 
     async fn lease_user_ids(&self, count: u64) -> Result<Range<u64>, StoreFault> {
         self.inner.lease_user_ids(count).await
+    }
+
+    fn outbox(&self) -> &dyn Outbox {
+        self.inner.outbox()
     }
 
     fn shared(&self) -> bool {

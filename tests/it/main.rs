@@ -18,6 +18,7 @@
 //! * `wire_keys` — back ends with API keys
 //! * `ops`, `metrics` — the operators' listener, stopping, a store that refuses
 //! * `logs` — what is told of a request, and what never
+//! * `webhooks` — events to the operator's back end, and the dead letters
 //! * `hang_up` — clients that do not wait for their answer
 //! * `documented` — every answer that `harness` reads, held to the OpenAPI document; `openapi`, `openapi_examples`,
 //!   `openapi_page` — the document itself, its examples sent, the page that shows it
@@ -45,6 +46,8 @@ mod dialect_usr_otp;
 mod dialect_usr_otp_tokens;
 mod dialects_together;
 mod documented;
+#[path = "../support/event_receiver.rs"]
+mod event_receiver;
 mod hang_up;
 mod harness;
 mod harness_tokens;
@@ -56,6 +59,7 @@ mod openapi_examples;
 mod openapi_page;
 mod ops;
 mod spawned;
+mod webhooks;
 mod wire_check;
 mod wire_dev;
 mod wire_guesses;

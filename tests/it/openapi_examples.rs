@@ -5,7 +5,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use otpd::http::{dialect, docs::example};
+use otpd::{
+    http::{dialect, docs::example},
+    store::{Shelf, SnapshotStore, Verdict},
+    webhooks::event_id,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -104,6 +108,15 @@ impl Stage {
         scene
     }
 
+    /// An event that could not be delivered.
+    async fn dead_event(&self) -> Scene {
+        let outbox = self.app.store.outbox();
+        outbox.note(vec![b"of another otpd".to_vec()]).await.unwrap();
+        let id = outbox.entries(Shelf::Pending, 0, 1).await.unwrap()[0].id;
+        outbox.settle(vec![(id, Verdict::Dead { tries: 1 })]).await.unwrap();
+        self.by_key(Scene { credential: None, real: vec![(example::EVENT_ID, event_id(id))] })
+    }
+
     fn by_key(&self, scene: Scene) -> Scene {
         Scene { credential: Some(self.key.clone()), ..scene }
     }
@@ -156,6 +169,7 @@ async fn prepare(stage: &mut Stage, operation: &str, example: &str) -> Scene {
             stage.app.clock.advance(Duration::from_secs(30));
             scene
         }
+        ("listDeadEvents" | "retryDeadEvent" | "dropDeadEvent", _) => stage.dead_event().await,
         ("activateAccount" | "deactivateAccount", _) => {
             let scene = stage.signed_in().await;
             stage.by_key(scene)

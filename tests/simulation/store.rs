@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use otpd::{
     record::PhoneNumber,
-    store::{Change, Committed, Page, Snapshot, SnapshotStore, StoreFault, memory::MemoryStore},
+    store::{Change, Committed, Outbox, Page, Snapshot, SnapshotStore, StoreFault, memory::MemoryStore},
 };
 
 use super::ledger::Ledger;
@@ -104,6 +104,10 @@ impl SnapshotStore for Connection {
         let leased = self.inner.lease_user_ids(count).await?;
         self.ledger().leased(&leased);
         Ok(leased)
+    }
+
+    fn outbox(&self) -> &dyn Outbox {
+        self.inner.outbox()
     }
 
     fn shared(&self) -> bool {

@@ -124,7 +124,14 @@ impl World {
         );
         let (sender, moves) = mpsc::channel(4);
         let clock = Arc::clone(&self.clocks[node]);
-        let parts = Parts { store: port, committer, clock, keys: Arc::clone(&self.keys), moves: sender };
+        let parts = Parts {
+            store: port,
+            committer,
+            clock,
+            keys: Arc::clone(&self.keys),
+            moves: sender,
+            events: otpd::record::EventFilter::default(),
+        };
         let directory = Directory::new(parts, DirectorySettings { shards: 2, ..DirectorySettings::default() });
         let sweeper = Sweeper::new(&directory, SweepSettings { records_per_tick: 12, ..SweepSettings::default() });
         Node { store, directory, moves, sweeper, life: CancellationToken::new(), fatal, user_ids: 0..0 }

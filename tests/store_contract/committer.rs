@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use otpd::{
     record::PhoneNumber,
     store::{
-        Change, Committed, Page, Snapshot, SnapshotStore, StoreFault,
+        Change, Committed, Outbox, Page, Snapshot, SnapshotStore, StoreFault,
         committer::{Committer, CommitterSettings, OnFatal},
         memory::MemoryStore,
         sled_store::Durability,
@@ -44,6 +44,10 @@ impl SnapshotStore for Watched {
     }
     async fn lease_user_ids(&self, count: u64) -> Result<std::ops::Range<u64>, StoreFault> {
         self.store.lease_user_ids(count).await
+    }
+
+    fn outbox(&self) -> &dyn Outbox {
+        self.store.outbox()
     }
 
     fn shared(&self) -> bool {
@@ -122,7 +126,7 @@ async fn a_batch_is_bounded_in_bytes_and_loses_nothing() {
     let mut waiting = Vec::new();
     for n in 0..8 {
         let next = Some(snapshot_of(1, b'a', 400));
-        waiting.push(bench.commit(Change { phone: phone(n), expected: None, next }).await);
+        waiting.push(bench.commit(Change { phone: phone(n), expected: None, next, events: Vec::new() }).await);
     }
     all_done(waiting).await;
     assert_eq!(bench.batches(), [1, 2, 2, 2, 1]);
@@ -160,13 +164,14 @@ async fn a_full_queue_refuses_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_too_large_or_at_odds_with_its_header_is_refused() {
     let bench = bench(CommitterSettings { record_bytes_max: 100, ..CommitterSettings::default() }, false);
-    let large = Change { phone: phone(1), expected: None, next: Some(snapshot_of(1, b'a', 101)) };
+    let large = Change { phone: phone(1), expected: None, next: Some(snapshot_of(1, b'a', 101)), events: Vec::new() };
     assert!(matches!(bench.committer.commit(large).await, Err(StoreFault::Refused("snapshot too large"))));
     for bytes in [snapshot(2, b'a').bytes, vec![1; 16], Vec::new()] {
-        let odd = Change { phone: phone(1), expected: None, next: Some(Snapshot { version: 1, bytes }) };
+        let odd =
+            Change { phone: phone(1), expected: None, next: Some(Snapshot { version: 1, bytes }), events: Vec::new() };
         assert!(matches!(bench.committer.commit(odd).await, Err(StoreFault::Refused(_))));
     }
-    let fits = Change { phone: phone(1), expected: None, next: Some(snapshot_of(1, b'a', 100)) };
+    let fits = Change { phone: phone(1), expected: None, next: Some(snapshot_of(1, b'a', 100)), events: Vec::new() };
     assert_eq!(bench.committer.commit(fits).await.unwrap(), Committed::Done);
     assert_eq!(bench.batches(), [1]);
 }

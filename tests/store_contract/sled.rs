@@ -19,20 +19,20 @@ use tempfile::TempDir;
 use super::{check, check_load, delete, phone, put, scan_all, snapshot};
 
 /// Names the store for the second process that some tests start.
-const PATH_VARIABLE: &str = "OTPD_TEST_STORE_PATH";
+pub(crate) const PATH_VARIABLE: &str = "OTPD_TEST_STORE_PATH";
 
 pub(crate) fn fresh(durability: Durability) -> (Arc<SledStore>, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     (Arc::new(open(directory.path(), durability).unwrap()), directory)
 }
 
-fn open(directory: &Path, durability: Durability) -> Result<SledStore, OpenError> {
+pub(crate) fn open(directory: &Path, durability: Durability) -> Result<SledStore, OpenError> {
     let path = directory.join("store/db");
     SledStore::open(&SledSettings { durability, cache_mib: 16, free_mib_min: 1, ..SledSettings::at(path) })
 }
 
 /// This test binary once more, for one test alone, on the store at `path`.
-fn myself(test: &str, path: &OsStr) -> Command {
+pub(crate) fn myself(test: &str, path: &OsStr) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).env(PATH_VARIABLE, path);
     command

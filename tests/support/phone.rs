@@ -18,7 +18,7 @@ use otpd::{
         Refusal, Sender, SignIn, Start, Target, UnixMillis, snapshot,
     },
     store::{
-        Change, Committed, Page, Snapshot, SnapshotStore, StoreFault,
+        Change, Committed, Outbox, Page, Snapshot, SnapshotStore, StoreFault,
         committer::{Committer, CommitterSettings},
         memory::MemoryStore,
     },
@@ -101,6 +101,10 @@ impl SnapshotStore for Rigged {
         self.inner.lease_user_ids(count).await
     }
 
+    fn outbox(&self) -> &dyn Outbox {
+        self.inner.outbox()
+    }
+
     fn shared(&self) -> bool {
         self.inner.shared()
     }
@@ -130,7 +134,14 @@ impl World {
         let committer = Committer::start_as_task(Arc::clone(&port), CommitterSettings::default(), Box::new(|_| ()));
         let (sender, moves) = mpsc::channel(4);
         let keys = Arc::new(Keyring::new((1, &[7; 32]), &[]));
-        let parts = Parts { store: port, committer, clock: clock.clone(), keys, moves: sender };
+        let parts = Parts {
+            store: port,
+            committer,
+            clock: clock.clone(),
+            keys,
+            moves: sender,
+            events: otpd::record::EventFilter::default(),
+        };
         Self { directory: Directory::new(parts, settings), store, clock, moves, policy: Arc::new(Policy::default()) }
     }
 

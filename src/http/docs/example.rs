@@ -31,3 +31,5 @@ pub const RECEIPTS_SECRET: &str = "q7ZfT2mVx9KcL4nRw8YbH3sD";
 pub const REQUEST_ID: &str = "4c1f6a2e9b0d3578000000a1";
 /// When it all begins.
 pub const TIME: &str = "2026-01-01T00:00:00.000Z";
+/// An event.
+pub const EVENT_ID: &str = "evt_41";

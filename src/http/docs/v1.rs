@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{
     Api,
     example::{
-        ACCESS_TOKEN, CODE, NEW_NUMBER, NUMBER, RECEIPT, RECEIPTS_SECRET, REFERENCE, REFRESH_TOKEN, SID, TIME,
-        VERIFICATION_ID,
+        ACCESS_TOKEN, CODE, EVENT_ID, NEW_NUMBER, NUMBER, RECEIPT, RECEIPTS_SECRET, REFERENCE, REFRESH_TOKEN, SID,
+        TIME, VERIFICATION_ID,
     },
     operation::{Callers, Content, Operation},
     shared::{ADMISSION, BODY, EDGE, RECORD, SENDING, SIGNED_IN},
@@ -403,10 +403,52 @@ pub(super) fn admin() -> Api {
     Api {
         tag: "Administration",
         about: "For back ends whose key has the `admin` scope.",
-        operations: vec![unlock, deactivate, activate],
+        operations: vec![unlock, deactivate, activate, dead_events(), retry_dead_event(), drop_dead_event()],
         schemas: v1_schemas::admin(),
         ..Api::default()
     }
+}
+
+fn of_admin(method: &'static str, path: &'static str, id: &str) -> Operation {
+    operation(method, path, id).callers(Callers::Keyed).refuses(ADMISSION).refuses(&[InvalidField, Scope])
+}
+
+fn dead_events() -> Operation {
+    let letter = json!({
+        "id": EVENT_ID, "type": "user.created", "timestamp": TIME, "phone_masked": "+98******6789", "tries": 10,
+    });
+    of_admin("get", "/v1/admin/events/dead", "listDeadEvents")
+        .about(
+            "List dead events",
+            "Events that could not be delivered to `webhooks.url`, at most 100, from the oldest on.",
+        )
+        .parameter(json!({
+            "name": "after", "in": "query", "required": false, "description": "`next` of the answer before",
+            "schema": { "type": "string", "pattern": "^evt_[1-9][0-9]{0,18}$" },
+        }))
+        .answers(
+            200,
+            "The events.",
+            &[],
+            Content::of("DeadEvents").example("one", json!({ "events": [letter], "next": null })),
+        )
+}
+
+fn retry_dead_event() -> Operation {
+    let call = of_admin("post", "/v1/admin/events/dead/{id}/retry", "retryDeadEvent");
+    dead_event(call.about("Deliver a dead event", "It is posted again, with the whole schedule before it."))
+}
+
+fn drop_dead_event() -> Operation {
+    let call = of_admin("delete", "/v1/admin/events/dead/{id}", "dropDeadEvent");
+    dead_event(call.about("Throw a dead event away", "It is never posted."))
+}
+
+fn dead_event(call: Operation) -> Operation {
+    let form = json!({ "type": "string", "pattern": "^evt_[1-9][0-9]{0,18}$" });
+    call.path_parameter("id", "The event, as in the list", EVENT_ID, form)
+        .answers_empty(204, "Done.", &[])
+        .refuses(&[NotFound])
 }
 
 /// A verification, as the answer of most calls.

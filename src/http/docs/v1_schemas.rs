@@ -43,7 +43,31 @@ pub(super) fn receipts() -> Schemas {
 }
 
 pub(super) fn admin() -> Schemas {
-    vec![("Number", request(&["to"], json!({ "to": to(), "region": region() })))]
+    vec![
+        ("Number", request(&["to"], json!({ "to": to(), "region": region() }))),
+        (
+            "DeadEvents",
+            object(
+                &["events", "next"],
+                json!({
+                    "events": { "type": "array", "items": schema("DeadEvent") },
+                    "next": { "type": ["string", "null"], "description": "Give it as `after` to go on; null at the end" },
+                }),
+            ),
+        ),
+        ("DeadEvent", dead_event()),
+    ]
+}
+
+fn dead_event() -> Value {
+    let properties = json!({
+        "id": { "type": "string", "pattern": "^evt_[1-9][0-9]*$", "description": "Its `webhook-id`" },
+        "type": { "type": "string", "description": "As in `user.created`" },
+        "timestamp": { "type": "string", "description": "When it happened, RFC 3339" },
+        "phone_masked": { "type": ["string", "null"], "description": "Whose it is; null: the node's" },
+        "tries": { "type": "integer", "minimum": 0, "description": "0: it came when too many events waited" },
+    });
+    object(&["id", "type", "timestamp", "phone_masked", "tries"], properties)
 }
 
 /// A body that we answer.

@@ -15,6 +15,7 @@ use crate::{
     },
     service::{Answer, SignedInTokens, Verification},
     token::Token,
+    webhooks::DeadLetter,
 };
 
 /// The answer of every call on a verification.
@@ -204,6 +205,17 @@ pub(super) fn session(sid: &str, session: &Session, current: bool) -> Value {
         "created_at": time(session.opened_at),
         "refreshed_at": time(session.rotated_at),
         "expires_at": time(session.expires_at),
+    })
+}
+
+/// An event that could not be delivered.
+pub(super) fn dead_letter(letter: &DeadLetter) -> Value {
+    json!({
+        "id": letter.id,
+        "type": letter.name,
+        "timestamp": letter.timestamp,
+        "phone_masked": letter.phone_masked,
+        "tries": letter.tries,
     })
 }
 

@@ -5,8 +5,8 @@
 
 use serde::Deserialize;
 
-use super::signature::{self, SigningKey};
 use crate::sms::receipt::{Receipt, ReceiptOf, ReceiptRefused, ReceiptRequest, ReceiptState, signed};
+use crate::standard_webhooks::{self as signature, SigningKey};
 
 #[derive(Deserialize)]
 #[serde(untagged)]

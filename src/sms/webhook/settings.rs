@@ -12,13 +12,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     NAME,
-    signature::SigningKey,
     template::Template,
     verdict::{Rule, class_named},
 };
-use crate::sms::{
-    SettingError,
-    outbound::{self, HttpLimits},
+use crate::{
+    sms::{
+        SettingError,
+        outbound::{self, HttpLimits},
+    },
+    standard_webhooks::SigningKey,
 };
 
 /// Settings of the webhook. `Debug` shows neither URL nor secrets.

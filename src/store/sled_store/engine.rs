@@ -18,9 +18,10 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock, statvfs};
 
+use super::outbox::{BEHIND_NUMBERS, SledOutbox};
 use crate::{
     record::{PhoneNumber, snapshot::Header},
-    store::{Change, Committed, Page, Snapshot},
+    store::{Change, Committed, Entry, Page, Shelf, Snapshot, Verdict},
 };
 
 /// Why the store could not be opened. Without paths: the caller knows which one it named.
@@ -68,7 +69,14 @@ fn io_error(doing: &'static str) -> impl Fn(io::Error) -> EngineError {
 }
 
 /// The last wanted state of each number of a batch, in key order: sled takes a sorted batch with 0.85 of the CPU.
-pub(super) type Writes<'a> = BTreeMap<PhoneNumber, Option<&'a Snapshot>>;
+pub(super) type Writes<'a> = BTreeMap<PhoneNumber, Write<'a>>;
+
+/// What is wanted of a number, and what its changes have to tell.
+#[derive(Debug, Default)]
+pub(super) struct Write<'a> {
+    pub(super) next: Option<&'a Snapshot>,
+    pub(super) events: Vec<&'a [u8]>,
+}
 
 /// An open sled with one tree.
 pub(super) struct Engine {
@@ -77,6 +85,7 @@ pub(super) struct Engine {
     /// What is of no number: the counter of user ids.
     common: sled::Tree,
     db: sled::Db,
+    pub(super) outbox: SledOutbox,
     path: PathBuf,
     /// sled's own file once more, to sync it.
     file: File,
@@ -108,7 +117,9 @@ impl Engine {
         let tree = db.open_tree("snapshots").map_err(open_error)?;
         let common = db.open_tree("common").map_err(open_error)?;
         let file = File::open(path.join("db")).map_err(directory)?;
-        let engine = Self { tree, common, db, path: path.to_owned(), file, synced_blobs: Mutex::default() };
+        let outbox = SledOutbox::open(&tree).map_err(|error| OpenError::Engine(error.to_string()))?;
+        let path_of = path.to_owned();
+        let engine = Self { tree, common, db, outbox, path: path_of, file, synced_blobs: Mutex::default() };
         engine.make_durable().map_err(|error| OpenError::Engine(error.to_string()))?;
         // sled syncs neither its settings nor the names of its files: a power loss could leave a log
         // without the directory entry it is found by.
@@ -136,7 +147,8 @@ impl Engine {
     pub(super) fn scan(&self, after: Option<PhoneNumber>, limit: usize) -> Result<Page, EngineError> {
         let from = after.map_or(Bound::Unbounded, |phone| Bound::Excluded(phone.to_key()));
         let mut page = Page::default();
-        for entry in self.tree.range((from, Bound::Unbounded)) {
+        let entries = (from.map(|key| key.to_vec()), Bound::Excluded(vec![BEHIND_NUMBERS]));
+        for entry in self.tree.range(entries) {
             let (key, value) = entry?;
             if page.records.len() >= limit.max(1) {
                 page.next = page.records.last().map(|(phone, _)| *phone);
@@ -157,11 +169,13 @@ impl Engine {
         let mut outcomes = Vec::with_capacity(batch.len());
         for change in batch {
             let current = match writes.get(&change.phone) {
-                Some(next) => Current::Is(next.map(|next| next.version)),
+                Some(write) => Current::Is(write.next.map(|next| next.version)),
                 None => self.current(change.phone)?,
             };
             outcomes.push(if current == Current::Is(change.expected) {
-                writes.insert(change.phone, change.next.as_ref());
+                let write = writes.entry(change.phone).or_default();
+                write.next = change.next.as_ref();
+                write.events.extend(change.events.iter().map(Vec::as_slice));
                 Committed::Done
             } else {
                 Committed::Conflict
@@ -177,9 +191,21 @@ impl Engine {
 
     /// Writes one by one and not with `apply_batch`, which holds a process-wide lock: every load would wait
     /// on a runtime thread for a whole batch (4 ms at 512). Nobody needs a batch to be atomic: before the flush
-    /// none of it is promised, and each change is of one key.
+    /// none of it is promised, and each change is of one key. But a change and what it has to tell are of several, and
+    /// whichever came first, a crash could leave one without the other: those few keys are one batch of sled's.
     pub(super) fn apply(&self, writes: &Writes<'_>) -> Result<(), EngineError> {
-        for (phone, next) in writes {
+        self.outbox.provide_ids(self, writes.values().map(|write| write.events.len()).sum())?;
+        for (phone, Write { next, events }) in writes {
+            if !events.is_empty() {
+                let mut batch = sled::Batch::default();
+                match next {
+                    Some(next) => batch.insert(&phone.to_key(), next.bytes.as_slice()),
+                    None => batch.remove(&phone.to_key()),
+                }
+                self.outbox.add(&self.tree, &mut batch, events.iter().copied())?;
+                self.tree.apply_batch(batch)?;
+                continue;
+            }
             match next {
                 Some(next) => self.tree.insert(phone.to_key(), next.bytes.as_slice())?,
                 None => self.tree.remove(phone.to_key())?,
@@ -188,13 +214,34 @@ impl Engine {
         Ok(())
     }
 
+    /// Puts events of no number into the outbox.
+    pub(super) fn note(&self, events: &[Vec<u8>]) -> Result<(), EngineError> {
+        self.outbox.provide_ids(self, events.len())?;
+        let mut batch = sled::Batch::default();
+        self.outbox.add(&self.tree, &mut batch, events.iter().map(Vec::as_slice))?;
+        Ok(self.tree.apply_batch(batch)?)
+    }
+
+    pub(super) fn entries(&self, shelf: Shelf, after: u64, limit: usize) -> Result<Vec<Entry>, EngineError> {
+        self.outbox.entries(&self.tree, shelf, after, limit)
+    }
+
+    pub(super) fn settle(&self, verdicts: &[(u64, Verdict)]) -> Result<(usize, bool), EngineError> {
+        self.outbox.settle(&self.tree, verdicts)
+    }
+
     /// Moves the durable counter of user ids on by `count`.
     pub(super) fn lease_user_ids(&self, count: u64) -> Result<Range<u64>, EngineError> {
+        self.lease(USER_IDS_LEASED, count)
+    }
+
+    /// Moves a durable counter on by `count`.
+    pub(super) fn lease(&self, counter: &[u8], count: u64) -> Result<Range<u64>, EngineError> {
         let read = |bytes: sled::IVec| bytes.as_ref().try_into().map(u64::from_be_bytes);
-        let leased = self.common.get(USER_IDS_LEASED)?.map(read).transpose();
-        let leased = leased.map_err(|_| EngineError::Sled("the counter of user ids is damaged".to_owned()))?;
+        let leased = self.common.get(counter)?.map(read).transpose();
+        let leased = leased.map_err(|_| EngineError::Sled("a counter of ids is damaged".to_owned()))?;
         let leased = leased.unwrap_or(0);
-        self.common.insert(USER_IDS_LEASED, &(leased + count).to_be_bytes())?;
+        self.common.insert(counter, &(leased + count).to_be_bytes())?;
         self.make_durable()?;
         Ok(leased + 1..leased + 1 + count)
     }
@@ -293,7 +340,8 @@ mod tests {
         let large = Snapshot { version: 1, bytes };
         for number in 0..64_u64 {
             let phone = PhoneNumber::try_from(989_120_000_000 + number).unwrap();
-            engine.apply(&Writes::from([(phone, Some(&large))])).unwrap();
+            let write = Write { next: Some(&large), events: Vec::new() };
+            engine.apply(&Writes::from([(phone, write)])).unwrap();
             engine.make_durable().unwrap();
         }
         let present: HashSet<_> =
@@ -312,7 +360,7 @@ mod tests {
         engine.tree.insert(b"no number", b"?").unwrap();
         assert!(matches!(engine.load(phone), Err(EngineError::Headless)));
         for expected in [None, Some(0), Some(u64::MAX)] {
-            let batch = [Change { phone, expected, next: None }];
+            let batch = [Change { phone, expected, next: None, events: Vec::new() }];
             let (writes, outcomes) = engine.plan(&batch).unwrap();
             assert!(writes.is_empty());
             assert_eq!(outcomes, [Committed::Conflict]);
