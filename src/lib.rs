@@ -57,6 +57,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod entropy;
+pub mod guard;
 pub mod http;
 pub mod metrics;
 pub mod password;

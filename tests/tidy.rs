@@ -24,8 +24,9 @@ const FUNCTION_LINES_MAX: usize = 70;
 const COLUMNS_MAX: usize = 140;
 
 /// The modules of src by layer. A module imports from layers below its own, never beside or above.
-const LAYERS: [(&str, u8); 18] = [
+const LAYERS: [(&str, u8); 19] = [
     ("record", 0),
+    ("guard", 1),
     ("clock", 1),
     ("entropy", 1),
     ("settings", 1),
