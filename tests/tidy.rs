@@ -24,7 +24,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const COLUMNS_MAX: usize = 140;
 
 /// The modules of src by layer. A module imports from layers below its own, never beside or above.
-const LAYERS: [(&str, u8); 19] = [
+const LAYERS: [(&str, u8); 21] = [
     ("record", 0),
     ("guard", 1),
     ("clock", 1),
@@ -35,8 +35,10 @@ const LAYERS: [(&str, u8); 19] = [
     ("telemetry", 2),
     ("sms", 3),
     ("store", 3),
+    ("journal", 3),
     ("password", 4),
     ("phone", 4),
+    ("spending", 4),
     ("token", 4),
     ("service", 5),
     ("http", 6),

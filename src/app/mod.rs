@@ -4,6 +4,7 @@
 //! the last batch is flushed, the store is let go. Never the supervisors first: ractor kills their children.
 
 pub(crate) mod dialects;
+pub mod guard;
 pub mod parts;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};

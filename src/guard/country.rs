@@ -62,7 +62,7 @@ impl fmt::Debug for Country {
     }
 }
 
-/// Every code of ISO 3166-1, the few more that numbering plans use (AC, TA, XK), and `other`: the values of a metric's label.
+/// Every code of ISO 3166-1, the few more that numbering plans use (AC, TA, XK), `all` and `other`: the values of a metric's label.
 #[rustfmt::skip]
 pub const COUNTRIES: &[&str] = &[
     "AC", "AD", "AE", "AF", "AG", "AI", "AL", "AM", "AO", "AQ", "AR", "AS", "AT", "AU", "AW", "AX", "AZ", "BA", "BB", "BD",
@@ -77,5 +77,5 @@ pub const COUNTRIES: &[&str] = &[
     "PM", "PN", "PR", "PS", "PT", "PW", "PY", "QA", "RE", "RO", "RS", "RU", "RW", "SA", "SB", "SC", "SD", "SE", "SG", "SH",
     "SI", "SJ", "SK", "SL", "SM", "SN", "SO", "SR", "SS", "ST", "SV", "SX", "SY", "SZ", "TA", "TC", "TD", "TF", "TG", "TH",
     "TJ", "TK", "TL", "TM", "TN", "TO", "TR", "TT", "TV", "TW", "TZ", "UA", "UG", "UM", "US", "UY", "UZ", "VA", "VC", "VE",
-    "VG", "VI", "VN", "VU", "WF", "WS", "XK", "YE", "YT", "ZA", "ZM", "ZW", "other",
+    "VG", "VI", "VN", "VU", "WF", "WS", "XK", "YE", "YT", "ZA", "ZM", "ZW", "all", "other",
 ];

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `country` `kind` `money` | the words a destination and its price are said in |
 //! | `policy` `prices` | the figures of every rule; what a message costs |
-//! | `engine` | the guard: ask, settle, verified |
+//! | `engine` `snapshot` | the guard: ask, settle, verified; its bytes |
 //! | `budget` | money reserved and spent on a day |
 //! | `send_log` | the sends of the last window, oldest first |
 //! | `velocity` `runs` `conversion` | three looks at numbers that never answer with their code |
@@ -32,6 +32,7 @@ mod prices;
 mod recent;
 mod runs;
 mod send_log;
+pub mod snapshot;
 mod velocity;
 
 #[cfg(test)]

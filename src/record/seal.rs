@@ -31,6 +31,8 @@ pub enum IdKind {
     Grant,
     /// A session (`sid`).
     Session,
+    /// A number in the audit journal.
+    Journal,
 }
 
 /// A sealed id: 16 bytes, written as 32 hexadecimal digits.
@@ -74,6 +76,7 @@ struct SealKey {
     verification: Aes128,
     grant: Aes128,
     session: Aes128,
+    journal: Aes128,
 }
 
 /// The sealing keys: the first is current, the others still open what they made.
@@ -181,6 +184,7 @@ impl SealKey {
             verification: cipher("otpd subkey verification ids"),
             grant: cipher("otpd subkey grant ids"),
             session: cipher("otpd subkey session ids"),
+            journal: cipher("otpd subkey journal numbers"),
         }
     }
 
@@ -189,6 +193,7 @@ impl SealKey {
             IdKind::Verification => &self.verification,
             IdKind::Grant => &self.grant,
             IdKind::Session => &self.session,
+            IdKind::Journal => &self.journal,
         }
     }
 

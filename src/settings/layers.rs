@@ -34,7 +34,7 @@ const OPEN_TABLES: [&str; 2] = ["sms.templates", "sms.phone_changed"];
 
 /// Lists of tables (`[[sms.routes]]`); their rows are read as a whole by their section. A variable says one as TOML:
 /// `OTPD__SMS__ROUTES='[{ country = "IR", gateways = ["kavenegar"] }]'`.
-const TABLE_LISTS: [&str; 1] = ["sms.routes"];
+const TABLE_LISTS: [&str; 4] = ["sms.routes", "spend.budgets", "spend.prices", "fraud.velocity"];
 
 /// What the keys of every dialect begin with.
 const DIALECTS: &str = "dialects.";

@@ -16,6 +16,7 @@ mod reader;
 mod rules;
 mod server;
 mod sms;
+mod spending;
 mod storage;
 
 use std::{collections::BTreeMap, fmt, path::Path};
@@ -26,6 +27,7 @@ pub use self::{
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
     sms::{GatewayKind, HttpLimits, Kavenegar, Mshastra, Simulated, Sms, Sns, Telegram, Twilio, Vonage, Webhook},
+    spending::{Audit, BudgetRow, Fraud, JournalMode, PriceRow, RuleMode, Spend, VelocityRow},
     storage::{Durability, Phone, Store, Validation},
 };
 use self::{layers::Layers, reader::Reader};
@@ -66,6 +68,12 @@ pub struct Settings {
     pub secure_cookies: bool,
     /// `[sms]`: who sends, and what.
     pub sms: Sms,
+    /// `[spend]`: what messages may cost.
+    pub spend: Spend,
+    /// `[fraud]`: who gets none.
+    pub fraud: Fraud,
+    /// `[audit]`: what is written down of it.
+    pub audit: Audit,
     /// `[dev]`: switches that are refused in earnest.
     pub dev: Dev,
     printable: String,
@@ -175,6 +183,9 @@ impl Settings {
             dialects: Dialect::read_all(reader),
             secure_cookies: reader.flag("cookies.secure"),
             sms: Sms::read(reader),
+            spend: Spend::read(reader),
+            fraud: Fraud::read(reader),
+            audit: Audit::read(reader),
             dev: Dev::read(reader),
             printable,
             variables: BTreeMap::new(),
