@@ -26,11 +26,14 @@
 //! | Module | Knows | Never |
 //! |---|---|---|
 //! | [`record`] | the rules: codes, ids, tries, windows, sessions, moves between numbers | a clock, randomness, I/O, logging, `async` |
+//! | [`guard`] | what may be sent and what it may cost: budgets, pumping attacks | likewise |
 //! | [`clock`], [`entropy`] | the wall clock; random bytes | anything else |
 //! | [`settings`] | names, ranges, defaults (`config.toml` is compiled in); the environment | travels inward |
 //! | [`metrics`], [`telemetry`], [`shutdown`] | names and texts of metrics; log lines; when to stop | a number, a code |
 //! | [`store`] | snapshots with compare-and-set, group commit | what is inside a snapshot |
 //! | [`sms`] | gateways (Twilio, Kavenegar, mShastra, Vonage, SNS, Telegram, webhook, console, simulated), retries, texts | a record |
+//! | [`journal`] | every answer of the guard on disk, and its replay | a number in clear |
+//! | [`spending`] | the guard's lock, its ledger, its metrics | rules |
 //! | [`password`] | argon2id on a bounded pool | who has a password |
 //! | [`token`] | signing, sealing and API keys, claims | whether a session is alive |
 //! | [`phone`] | actors: find or start, one at a time, let go when idle | the SMS network |

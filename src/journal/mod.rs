@@ -16,6 +16,9 @@ mod reader;
 mod replay;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use files::{JournalSettings, Places};
 pub use line::{AskedLine, Line, StateLine, Stated, state_digest};
 pub use reader::{JournalFault, Reader};

@@ -117,12 +117,24 @@ impl Journal {
         }
     }
 
+    /// Lines lost and not yet told of.
+    #[cfg(test)]
+    pub(super) fn losses(&self) -> u64 {
+        self.shared.lost.load(Ordering::Relaxed)
+    }
+
     fn push(&self, entry: Entry) -> bool {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         match queue.as_ref().map(|queue| queue.try_send(entry)) {
             Some(Ok(())) => true,
             Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => false,
         }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -21,6 +21,9 @@ mod meters;
 mod reservation;
 mod state_file;
 
+#[cfg(test)]
+mod tests;
+
 pub use keeper::{Asker, Keeper, KeeperParts, KeeperSettings, OnEvent, Refusal};
 pub use ledger::{Ledger, LedgerFault};
 pub use reservation::Reservation;

@@ -232,7 +232,7 @@ fn destinations_have_country_and_kind() {
         ("+19002345678", "US", "premium"),
         ("+447400123456", "GB", "mobile"),
         ("+449012345678", "GB", "premium"),
-        ("+448431234567", "GB", "shared_cost"),
+        ("+39848123456", "IT", "shared_cost"),
         ("+445612345678", "GB", "voip"),
         ("+447012345678", "GB", "personal"),
         ("+447640123456", "GB", "pager"),
