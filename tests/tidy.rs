@@ -69,7 +69,7 @@ const ONLY: [(&str, &[&str], &str); 17] = [
     ("crate::settings", &["telemetry", "app", "cli", "main"], "raw settings never travel inward"),
 ];
 
-/// What the pure core never names: it decides, and nothing else.
+/// What the pure core and the guard never name: they decide, and nothing else.
 const NOT_IN_RECORD: [&str; 19] = [
     "tokio",
     "axum",
@@ -227,7 +227,7 @@ fn misplaced_names(rust: &Rust) -> Vec<String> {
 
 fn impurities(rust: &Rust) -> Vec<String> {
     let names = |path: &tidy::rust::Named| NOT_IN_RECORD.iter().any(|name| path.is_under(name));
-    let found = rust.paths.iter().filter(|path| rust.module == "record" && names(path));
+    let found = rust.paths.iter().filter(|path| ["record", "guard"].contains(&rust.module.as_str()) && names(path));
     found.map(|path| format!("{}:{}: {}", rust.path, path.line, path.text())).collect()
 }
 

@@ -242,5 +242,5 @@ fn destinations_have_country_and_kind() {
         assert_eq!(kind_of(number), (Some(country.to_owned()), kind), "{number}");
     }
     assert_eq!(kind_of("+999123456789"), (None, "unknown"));
-    assert_eq!(kind_of("+15005550006").1, "unknown", "Twilio's magic number is in no plan");
+    assert_eq!(kind_of("+15005550006").1, "personal", "Twilio's magic number, which no default blocks");
 }
