@@ -44,7 +44,11 @@ pub(super) fn run(live: &Settings, options: &Options) -> Result<(), Failed> {
     let proposed = Settings::load(Some(&options.policy), settings::environment().filter(|(name, _)| !is_rule(name)))?;
     let data = options.data.as_deref().unwrap_or(&live.store.path);
     let places = Places::of(data);
-    let files = if options.journal.is_empty() { places.lines().map_err(unreadable)? } else { options.journal.clone() };
+    let files = if options.journal.is_empty() {
+        places.lines().map_err(|error| unreadable(&error))?
+    } else {
+        options.journal.clone()
+    };
     if files.is_empty() {
         return Err(Failed::new("there is no journal: audit.journal has to be on while messages are sent"));
     }
@@ -77,7 +81,7 @@ fn is_rule(variable: &str) -> bool {
     ["OTPD__SPEND__", "OTPD__FRAUD__", "OTPD__SMS__ALLOWED_COUNTRIES"].iter().any(|rule| variable.starts_with(rule))
 }
 
-fn unreadable(error: std::io::Error) -> Failed {
+fn unreadable(error: &std::io::Error) -> Failed {
     Failed::new(format!("the journal cannot be read: {}", error.kind()))
 }
 

@@ -30,8 +30,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn tight() -> GuardPolicy {
-    let mut policy = GuardPolicy::default();
-    policy.prices = Prices::new(Micros(7));
+    let mut policy = GuardPolicy { prices: Prices::new(Micros(7)), ..GuardPolicy::default() };
     policy.budget.per_day = Some(Micros(1_000));
     policy.budget.by_country = [(country("IR"), Micros(600))].into();
     policy.velocity.levels[0].max = 60;
