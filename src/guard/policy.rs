@@ -150,8 +150,8 @@ pub struct ConversionRule {
     pub trial_sends: u32,
 }
 
-/// How much the guard remembers. Beyond a limit the oldest is forgotten, as if its window had passed. Bytes are measured
-/// worst cases with their share of the trees.
+/// How much the guard remembers. Beyond a limit the oldest is forgotten, as if its window had passed. Bytes are estimates:
+/// the size of the entries and twice that for their places in the trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct GuardLimits {
     /// Sends in the log, for `velocity` and `conversion`: about 200 bytes each.
