@@ -26,12 +26,15 @@
 //! | Module | Knows | Never |
 //! |---|---|---|
 //! | [`record`] | the rules: codes, ids, tries, windows, sessions, moves between numbers | a clock, randomness, I/O, logging, `async` |
+//! | [`guard`] | what may be sent and what it may cost: budgets, pumping attacks | likewise |
 //! | [`clock`], [`entropy`] | the wall clock; random bytes | anything else |
 //! | [`events`], [`standard_webhooks`] | what happens to the node, told by any part; signatures of requests | who listens |
 //! | [`settings`] | names, ranges, defaults (`config.toml` is compiled in); the environment | travels inward |
 //! | [`metrics`], [`telemetry`], [`shutdown`] | names and texts of metrics; log lines; when to stop | a number, a code |
 //! | [`store`] | snapshots with compare-and-set, group commit | what is inside a snapshot |
 //! | [`sms`] | gateways (Twilio, Kavenegar, mShastra, Vonage, SNS, Telegram, webhook, console, simulated), retries, texts | a record |
+//! | [`journal`] | every answer of the guard on disk, and its replay | a number in clear |
+//! | [`spending`] | the guard's lock, its ledger, its metrics | rules |
 //! | [`password`] | argon2id on a bounded pool | who has a password |
 //! | [`webhooks`] | events from the store's outbox to the operator's back end | who caused them |
 //! | [`token`] | signing, sealing and API keys, claims | whether a session is alive |
@@ -60,7 +63,9 @@ pub mod cli;
 pub mod clock;
 pub mod entropy;
 pub mod events;
+pub mod guard;
 pub mod http;
+pub mod journal;
 pub mod metrics;
 pub mod password;
 pub mod phone;
@@ -69,6 +74,7 @@ pub mod service;
 pub mod settings;
 pub mod shutdown;
 pub mod sms;
+pub mod spending;
 pub mod standard_webhooks;
 pub mod store;
 pub mod telemetry;

@@ -10,6 +10,8 @@ use ::metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gaug
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tokio_util::sync::CancellationToken;
 
+use crate::guard::{COUNTRIES, RULES};
+
 /// Samples of histograms wait in memory (9 bytes each) until they are folded; at 30,000 requests a second this is
 /// about 1.3 MiB.
 pub const UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -96,8 +98,6 @@ pub const SMS_ROUTES: &[&str] = &[
 ];
 /// Whether a provider that wants to know was told how a verification ended; `forgotten` ones made room for others.
 pub const FEEDBACK_OUTCOMES: &[&str] = &["told", "failed", "forgotten"];
-/// Countries are ISO 3166-1 codes, a closed set; `other` if the numbering plans know none.
-const COUNTRIES: &[&str] = &["IR", "US", "other"];
 /// What became of a send: accepted, a class of `sms::SendClass`, or `overloaded` when it was not tried.
 pub const SEND_OUTCOMES: &[&str] = &[
     "accepted",
@@ -260,6 +260,22 @@ metrics_table! {
     IP_LIMITED = "otpd_ip_limited_total", Kind::Counter, Count, ["scope": DIALECTS];
     /// Work refused because a limit of this process was reached, by limit.
     OVERLOAD = "otpd_overload_total", Kind::Counter, Count, ["limit": OVERLOAD_LIMITS];
+    /// Money billed by gateways as the price table has it, in millionths of the currency, by country.
+    SPEND_MICROS = "otpd_spend_micros_total", Kind::Counter, Count, ["country": COUNTRIES];
+    /// What is left of a day's budget, in millionths of the currency; `all` is that of all countries.
+    BUDGET_LEFT_MICROS = "otpd_budget_left_micros", Kind::Gauge, Count, ["country": COUNTRIES];
+    /// Messages that a rule of the guard refused.
+    GUARD_REFUSALS = "otpd_guard_refusals_total", Kind::Counter, Count, ["rule": RULES];
+    /// Messages that a rule of the guard would have refused, had it not been told only to record.
+    GUARD_RECORDED = "otpd_guard_recorded_total", Kind::Counter, Count, ["rule": RULES];
+    /// Number prefixes that are closed or on trial because their codes are not used.
+    PREFIXES_CLOSED = "otpd_prefixes_closed", Kind::Gauge, Count, [];
+    /// Messages refused because the ledger of budgets could not be made durable.
+    LEDGER_FAILURES = "otpd_ledger_failures_total", Kind::Counter, Count, [];
+    /// Lines written to the audit journal.
+    JOURNAL_LINES = "otpd_journal_lines_total", Kind::Counter, Count, [];
+    /// Lines missing in the audit journal, because its queue was full or the disk failed.
+    JOURNAL_DROPPED = "otpd_journal_lines_dropped_total", Kind::Counter, Count, [];
     /// The running build; the value is always 1.
     BUILD_INFO = "otpd_build_info", Kind::Gauge, Count,
         ["version": &[env!("CARGO_PKG_VERSION")], "profile": &["debug", "release"]];

@@ -9,4 +9,5 @@ mod cli {
     mod demo;
     pub(crate) mod harness;
     mod keys;
+    mod replay;
 }

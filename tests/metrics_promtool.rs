@@ -77,7 +77,7 @@ fn every_metric_has_help_type_and_buckets() {
 fn labels_are_few_and_closed() {
     let allowed = [
         "dialect", "purpose", "channel", "outcome", "reason", "route", "kind", "method", "status", "limit", "scope",
-        "listener", "phase", "version", "profile",
+        "listener", "phase", "version", "profile", "country", "rule",
     ];
     let mut names = BTreeSet::new();
     for metric in TABLE {

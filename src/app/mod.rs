@@ -5,6 +5,8 @@
 
 pub(crate) mod dialects;
 mod gateways;
+pub mod guard;
+mod node_events;
 pub mod parts;
 mod webhooks;
 
@@ -33,6 +35,7 @@ use crate::{
     settings::Settings,
     shutdown::Shutdown,
     sms::{Gateway, SettingError},
+    spending::Keeper,
     store::{SnapshotStore, committer::Committer, sled_store::OpenError},
     token::{ApiKeys, KeyFault, TokenMaker},
     webhooks::Webhooks,
@@ -153,6 +156,7 @@ pub struct App {
     address: SocketAddr,
     ops_address: SocketAddr,
     service: Service,
+    keeper: Keeper,
     directory: Directory,
     committer: Committer,
     posts: Option<Webhooks>,
@@ -203,9 +207,14 @@ impl App {
             parts::directory_settings(settings),
         );
         let posts = webhooks::start(settings, &world, &store, &keyring)?;
+        let events = posts.as_ref().map_or_else(Events::off, |posts| posts.events.clone());
+        let sender = parts::sender(settings, &world)?.telling(node_events::of_routes(events.clone()));
+        let on_guard = node_events::of_the_guard(events.clone());
+        let keeper = guard::keeper(settings, &world, Arc::clone(&keyring), sender.is_real(), on_guard)?;
         let service = Service::new(service::Parts {
             directory: directory.clone(),
-            sender: parts::sender(settings, &world)?,
+            sender,
+            keeper: keeper.clone(),
             texts: parts::texts(settings)?,
             proof_of_work: parts::proof_of_work(settings, &*world.entropy),
             keys: keyring,
@@ -216,7 +225,7 @@ impl App {
             ),
             passwords: parts::passwords(settings, &world)?,
             user_ids: UserIds::new(Arc::clone(&store)),
-            events: posts.as_ref().map_or_else(Events::off, |posts| posts.events.clone()),
+            events,
             dead_letters: webhooks::dead_letters(posts.as_ref(), &store),
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
@@ -236,13 +245,26 @@ impl App {
         tokio::spawn(service.clone().finish_reported_moves(dialect, reported_moves));
         tokio::spawn(Sweeper::new(&directory, parts::sweep_settings(settings)).run());
         tokio::spawn(exporter.upkeep(shutdown.token()));
+        tokio::spawn(keeper.clone().run(shutdown.token()));
         let ops_stop = CancellationToken::new();
         let ops_settings = ListenerSettings { name: "ops", ..ListenerSettings::default() };
         let doors = vec![
             spawn_door(listener, router, parts::listener(settings)?, shutdown.token()),
             spawn_door(ops_listener, ops_router, ops_settings, ops_stop.clone()),
         ];
-        Ok(Self { address, ops_address, service, directory, committer, posts, store_failed, doors, ops_stop, shutdown })
+        Ok(Self {
+            address,
+            ops_address,
+            service,
+            keeper,
+            directory,
+            committer,
+            posts,
+            store_failed,
+            doors,
+            ops_stop,
+            shutdown,
+        })
     }
 
     /// The clients' routes.
@@ -301,7 +323,7 @@ impl App {
     }
 
     async fn stop(self) -> Ended {
-        let Self { service, directory, committer, posts, mut doors, ops_stop, shutdown, .. } = self;
+        let Self { service, keeper, directory, committer, posts, mut doors, ops_stop, shutdown, .. } = self;
         let ops_door = doors.pop();
         let in_order = async {
             for door in doors {
@@ -309,6 +331,7 @@ impl App {
                 let _ended = door.await;
             }
             service.finish().await;
+            keeper.close().await;
         };
         if tokio::time::timeout(shutdown.remaining(), in_order).await.is_err() {
             tracing::warn!("requests or sends were still open at the deadline");

@@ -37,7 +37,6 @@ use crate::{
     sms::{
         Channel, Gateway,
         breaker::BreakerSettings,
-        country::Country,
         routes::{Order, RouteRow, Routes},
         sender::{Sender, SenderSettings},
         statistics::StatisticsSettings,
@@ -283,7 +282,7 @@ fn routes(settings: &Settings, world: &World) -> Result<Routes, StartError> {
     }
     let named = |kind: &GatewayKind| made.get(kind).cloned();
     let row = |route: &settings::Route| RouteRow {
-        country: route.country.as_deref().and_then(Country::named),
+        country: route.country.as_deref().and_then(|code| code.parse().ok()),
         prefix: route.prefix.clone(),
         channel: channel(route.channel),
         gateways: route.gateways.iter().filter_map(named).collect(),

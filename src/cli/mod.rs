@@ -9,6 +9,7 @@ mod dump;
 mod export;
 mod import;
 mod keys;
+mod replay;
 mod say;
 mod sealing_keys;
 mod serve;
@@ -60,6 +61,7 @@ enum Action {
     },
     Export(export::Options),
     Import(import::Options),
+    Replay(replay::Options),
 }
 
 /// Runs a command; errors are told on standard error.
@@ -91,6 +93,7 @@ fn act(command: Command) -> Result<(), Failed> {
         Action::SealingKeys { action } => sealing_keys::run(&settings, &action),
         Action::Export(options) => export::run(&settings, &options),
         Action::Import(options) => import::run(&settings, &options),
+        Action::Replay(options) => replay::run(&settings, &options),
     }
 }
 

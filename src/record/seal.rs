@@ -33,6 +33,8 @@ pub enum IdKind {
     Session,
     /// A send, as its receipt names it.
     Receipt,
+    /// A number in the audit journal.
+    Journal,
 }
 
 /// A sealed id: 16 bytes, written as 32 hexadecimal digits.
@@ -77,6 +79,7 @@ struct SealKey {
     grant: Aes128,
     session: Aes128,
     receipt: Aes128,
+    journal: Aes128,
 }
 
 /// The sealing keys: the first is current, the others still open what they made.
@@ -198,6 +201,7 @@ impl SealKey {
             grant: cipher("otpd subkey grant ids"),
             session: cipher("otpd subkey session ids"),
             receipt: cipher("otpd subkey receipt references"),
+            journal: cipher("otpd subkey journal numbers"),
         }
     }
 
@@ -207,6 +211,7 @@ impl SealKey {
             IdKind::Grant => &self.grant,
             IdKind::Session => &self.session,
             IdKind::Receipt => &self.receipt,
+            IdKind::Journal => &self.journal,
         }
     }
 

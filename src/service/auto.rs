@@ -103,15 +103,15 @@ impl Service {
         let Sent { draft, report, steps_left } = last;
         let plan = self.parts.sender.plan(to, Way::Auto);
         let plan = self.parts.sender.after(plan, report.route, report.channel).but_last();
-        let clearance = self.clear_plan(plan).ok()?;
+        let clearance = self.clear_plan(dialect, origin, plan, self.parts.texts.parts_most()).await.ok()?;
         let command = Command::Advance { nonce: draft.nonce, past: draft.delivery, code: draft.code };
         let reply = self.ask(dialect, to.number, command.into()).await.ok()?;
         let (Outcome::Issued(view), Some(draft)) = (reply.outcome, reply.draft) else { return None };
         self.meters.issued(dialect.name, draft.door.purpose, draft.channel);
         audit::done("code_sent_another_way", dialect, origin, to.number);
-        let Clearance::Send(plan, permit) = clearance else { return None };
+        let Clearance::Send(plan, permit, reservation) = clearance else { return None };
         let sms = self.message(dialect, to.number, &draft, reply.now.0);
-        let report = self.hand_over(permit, sms, &plan).await;
+        let report = self.hand_over((permit, reservation), sms, &plan).await;
         audit::sent(dialect, origin, to.number, &draft, &report);
         debug_assert_eq!(view.channel, AUTO, "no other advances");
         self.tell_result(dialect, to.number, &draft, &report);

@@ -58,6 +58,7 @@ use crate::{
         SealedId, SendQuota, Sender, UnixMillis,
     },
     sms::{self, text::CodeText},
+    spending::Keeper,
     token::{Caller, HexId, TokenMaker},
     webhooks::DeadLetters,
 };
@@ -151,6 +152,8 @@ pub struct Parts {
     pub directory: Directory,
     /// The way out.
     pub sender: sms::sender::Sender,
+    /// What may be sent, and what it may cost.
+    pub keeper: Keeper,
     /// What messages say.
     pub texts: sms::text::Texts,
     /// Work that is asked for before a message is sent, if any is.
@@ -306,7 +309,11 @@ impl Service {
 
     async fn ask_once(&self, dialect: &Dialect, phone: PhoneNumber, request: Request) -> Result<Reply, Failure> {
         let reply = self.parts.directory.ask(phone, Arc::clone(&dialect.policy), request).await;
-        reply.inspect_err(|fault| self.meters.fault(dialect.name, *fault)).map_err(Failure::from)
+        let reply = reply.inspect_err(|fault| self.meters.fault(dialect.name, *fault))?;
+        if let Some(verified) = &reply.verified {
+            self.code_given(phone, verified, reply.now);
+        }
+        Ok(reply)
     }
 
     /// Counts a request that an API refused before it came here. `reason` is one of

@@ -7,10 +7,10 @@
 
 use std::{fmt, str::FromStr};
 
-use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat};
+use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, PhoneNumberType};
 
 use super::digits;
-use crate::record::PhoneNumber;
+use crate::{guard::NumberKind, record::PhoneNumber, sms::routes::Destination};
 
 /// Most characters a number may have before normalisation, counted after UTF-8 decoding. The longest number
 /// has 15 digits and a plus; the rest is room for separators.
@@ -98,6 +98,29 @@ pub fn parse(typed: &str, rules: &NumberRules, region: Option<&str>) -> Result<P
 pub fn region_of(number: PhoneNumber) -> Option<Region> {
     let parsed = PHONE_NUMBER_UTIL.parse(number.to_e164(), None).ok()?;
     PHONE_NUMBER_UTIL.get_region_for_number(&parsed).map(Region)
+}
+
+/// A number's country and what kind of line it is, by its plan; what no plan knows is `None` and unknown.
+pub fn destination(number: PhoneNumber) -> Destination {
+    let unknown = Destination { number, country: None, kind: NumberKind::Unknown };
+    let Ok(parsed) = PHONE_NUMBER_UTIL.parse(number.to_e164(), None) else { return unknown };
+    let region = PHONE_NUMBER_UTIL.get_region_for_number(&parsed);
+    let country = region.and_then(|region| Region(region).to_string().parse().ok());
+    let kind = match PHONE_NUMBER_UTIL.get_number_type(&parsed) {
+        PhoneNumberType::Mobile => NumberKind::Mobile,
+        PhoneNumberType::FixedLine => NumberKind::FixedLine,
+        PhoneNumberType::FixedLineOrMobile => NumberKind::FixedOrMobile,
+        PhoneNumberType::TollFree => NumberKind::TollFree,
+        PhoneNumberType::PremiumRate => NumberKind::Premium,
+        PhoneNumberType::SharedCost => NumberKind::SharedCost,
+        PhoneNumberType::VoIP => NumberKind::Voip,
+        PhoneNumberType::PersonalNumber => NumberKind::Personal,
+        PhoneNumberType::Pager => NumberKind::Pager,
+        PhoneNumberType::UAN => NumberKind::Uan,
+        PhoneNumberType::VoiceMail => NumberKind::Voicemail,
+        PhoneNumberType::Unknown => NumberKind::Unknown,
+    };
+    Destination { number, country, kind }
 }
 
 /// Loads the numbering plans and compiles the common patterns (about 9 ms and 6 MiB), so that the first

@@ -1,25 +1,33 @@
 //! From a draft to a settled send: after the commit, outside the actor, so that a slow provider delays one request
 //! and no mailbox.
 
+use std::time::Duration;
+
 use crate::{
+    guard::Ask,
+    phone::Fault,
     record::{
-        AUTO, ChallengeView, Command, DeliveryState, Draft, Label, Outcome, PhoneNumber, Request, SECOND, SendResult,
+        AUTO, ChallengeView, Code, Command, Delivery, DeliveryState, Draft, KeyId, Label, MessageFacts, Outcome,
+        PhoneNumber, Request, SECOND, SendResult, UnixMillis, Verified,
     },
     sms::{
         Channel, SendClass, Sms,
-        country::Country,
+        receipt::Verdict,
         routes::{Destination, Plan, Way},
-        sender::{NoPermit, SendPermit, SendReport},
+        segments,
+        sender::{NoPermit, SendPermit, SendReport, UNCERTAIN_MAX},
         text::{self, CodeFacts},
     },
+    spending::{self, Asker, Reservation},
 };
 
-use super::{Answer, Dialect, Failure, Origin, Service, audit, auto::Sent, number, verification::Verification};
+pub(super) use super::number::destination;
+use super::{Answer, Dialect, Failure, Origin, Service, audit, auto::Sent, verification::Verification};
 
 /// A message that may be sent: who may be asked, and the right to.
 pub(super) enum Clearance {
-    /// These may be asked.
-    Send(Plan, SendPermit),
+    /// These may be asked, and the money for it is set aside.
+    Send(Box<Plan>, SendPermit, Reservation),
     /// A test number: nothing is sent.
     Test(Way),
 }
@@ -35,32 +43,90 @@ impl Service {
         way: Option<Way>,
         command: Command,
     ) -> Result<Answer<Verification>, Failure> {
+        let parts = self.parts_of(dialect, &command);
         let request = self.request(origin, command);
         self.proven(dialect, origin, phone, request.idempotency.as_ref())?;
-        let clearance =
-            self.clear(phone, way).inspect_err(|failure| self.not_cleared(dialect, origin, phone, failure))?;
+        let clearance = self.clear(dialect, origin, phone, (way, parts)).await;
+        let clearance = clearance.inspect_err(|failure| self.not_cleared(dialect, origin, phone, failure))?;
         self.to_its_end(dialect, origin, |service, dialect, origin| async move {
             service.issue_now(&dialect, &origin, phone, request, clearance).await
         })
         .await
     }
 
-    /// May a message go to this number now? Nothing is decided before, so a refusal changes nothing.
-    fn clear(&self, phone: PhoneNumber, way: Option<Way>) -> Result<Clearance, Failure> {
+    /// May a message of so many parts go to this number now? Nothing is decided before, so a refusal changes nothing.
+    async fn clear(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        phone: PhoneNumber,
+        (way, parts): (Option<Way>, u8),
+    ) -> Result<Clearance, Failure> {
         if self.parts.test_numbers.contains_key(&phone) {
             return Ok(Clearance::Test(way.unwrap_or(Way::Auto)));
         }
-        self.clear_plan(self.parts.sender.plan(destination(phone), way.unwrap_or(Way::Auto)))
+        let plan = self.parts.sender.plan(destination(phone), way.unwrap_or(Way::Auto));
+        self.clear_plan(dialect, origin, plan, parts).await
     }
 
     /// The same for a plan that is made.
-    pub(super) fn clear_plan(&self, plan: Plan) -> Result<Clearance, Failure> {
-        match self.parts.sender.reserve(&plan) {
-            Ok(permit) => Ok(Clearance::Send(plan, permit)),
-            Err(NoPermit::Overloaded) => Err(Failure::SendsOverloaded),
-            Err(NoPermit::NoRoute) => Err(Failure::ChannelUnsupported),
-            Err(NoPermit::AllFailing { retry_after }) => Err(Failure::NoRoute { retry_after }),
+    pub(super) async fn clear_plan(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        plan: Plan,
+        parts: u8,
+    ) -> Result<Clearance, Failure> {
+        let permit = self.parts.sender.reserve(&plan).map_err(|no| match no {
+            NoPermit::Overloaded => Failure::SendsOverloaded,
+            NoPermit::NoRoute => Failure::ChannelUnsupported,
+            NoPermit::AllFailing { retry_after } => Failure::NoRoute { retry_after },
+        })?;
+        let reservation = self.set_aside(dialect, origin, &plan, parts).await?;
+        Ok(Clearance::Send(Box::new(plan), permit, reservation))
+    }
+
+    /// Asks the guard, and sets the money for a message aside.
+    async fn set_aside(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        plan: &Plan,
+        parts: u8,
+    ) -> Result<Reservation, Failure> {
+        let keeper = &self.parts.keeper;
+        if keeper.is_idle() {
+            return Ok(Reservation::free());
         }
+        let Destination { number, country, kind } = plan.destination();
+        // Whoever of the plan sends it, it costs no more than this.
+        let price = |channel: &Label| keeper.policy().prices.of(number, *channel);
+        let channel = plan.channels().map(Channel::label).max_by_key(price).unwrap_or(Channel::Sms.label());
+        let tries_max = if plan.len() > 1 { UNCERTAIN_MAX } else { 1 };
+        // A call has no parts.
+        let parts = if channel == Channel::Voice.label() { 1 } else { parts };
+        let ask = Ask { number, country, kind, channel, parts, tries_max };
+        let asker = Asker { request_id: &origin.request_id, dialect: dialect.name, address: origin.address };
+        keeper.reserve(&ask, asker).await.map_err(|refusal| match refusal {
+            spending::Refusal::NotPermitted(_) => Failure::DestinationNotPermitted,
+            spending::Refusal::Closed { retry_at, .. } => {
+                Failure::DestinationClosed { retry_after: self.until(retry_at) }
+            }
+            spending::Refusal::BudgetSpent { retry_at } => Failure::NoRoute { retry_after: self.until(retry_at) },
+            spending::Refusal::LedgerFailed => Failure::Fault(Fault::StorageRefused),
+        })
+    }
+
+    fn until(&self, at: UnixMillis) -> Duration {
+        Duration::from_millis(at.since(self.now()))
+    }
+
+    /// What a message is billed as. A start's is known; one that is sent again is taken for the longest there is.
+    fn parts_of(&self, dialect: &Dialect, command: &Command) -> u8 {
+        let Command::Start(start) = command else { return self.parts.texts.parts_most() };
+        let digits = start.chosen.as_ref().map_or(start.digits.unwrap_or(dialect.policy.code_digits), Code::digits);
+        let (text, _) = self.text(dialect, &start.facts, (&"0".repeat(usize::from(digits)), 60));
+        u8::try_from(segments::parts(&text)).unwrap_or(u8::MAX)
     }
 
     fn not_cleared(&self, dialect: &Dialect, origin: &Origin, phone: PhoneNumber, failure: &Failure) {
@@ -94,10 +160,10 @@ impl Service {
         self.meters.issued(dialect.name, draft.door.purpose, draft.channel);
         audit::done("code_requested", dialect, origin, phone);
         let (report, plan) = match clearance {
-            Clearance::Send(plan, permit) => {
-                let plan = self.plan_of(plan, &answer.value.view, &draft);
+            Clearance::Send(plan, permit, reservation) => {
+                let plan = self.plan_of(*plan, &answer.value.view, &draft);
                 let sms = self.message(dialect, phone, &draft, reply.now.0);
-                (self.hand_over(permit, sms, &plan).await, Some(plan))
+                (self.hand_over((permit, reservation), sms, &plan).await, Some(plan))
             }
             Clearance::Test(way) => (SendReport::of_a_test(way), None),
         };
@@ -110,10 +176,17 @@ impl Service {
         self.settle(dialect, answer, &draft, report).await
     }
 
-    /// Sends a message, and remembers what its receipts will name it by.
-    pub(super) async fn hand_over(&self, permit: SendPermit, sms: Sms, plan: &Plan) -> SendReport {
+    /// Sends a message, bills what came of it, and remembers what its receipts will name it by.
+    pub(super) async fn hand_over(
+        &self,
+        (permit, mut reservation): (SendPermit, Reservation),
+        sms: Sms,
+        plan: &Plan,
+    ) -> SendReport {
         let reference = sms.reference.clone();
+        reservation.sending();
         let report = self.parts.sender.send(permit, sms, plan).await;
+        reservation.settle(report.billed);
         self.expect_receipt(&reference, &report);
         report
     }
@@ -131,24 +204,59 @@ impl Service {
     }
 
     pub(super) fn message(&self, dialect: &Dialect, phone: PhoneNumber, draft: &Draft, now_ms: u64) -> Sms {
-        let texts = &self.parts.texts;
         let valid_s = u32::try_from(draft.expires_at.0.saturating_sub(now_ms) / SECOND).unwrap_or(u32::MAX);
-        let host = draft.facts.origin.as_deref().and_then(|origin| texts.webotp_host(origin));
-        let hash = draft.facts.app_hash.as_deref().and_then(|hash| texts.app_hash(hash));
-        let facts = CodeFacts {
-            code: text::Code(draft.code.reveal()),
-            valid_s,
-            locale: draft.facts.locale.as_deref(),
-            webotp_host: host.as_ref(),
-            app_hash: hash.as_ref(),
-            own: dialect.text.as_deref(),
-        };
-        let (text, locale) = (texts.code(&facts), texts.picked(&facts).to_owned());
+        let (text, locale) = self.text(dialect, &draft.facts, (draft.code.reveal(), valid_s));
         // Of the challenge and its send, so that a send that is made up for after a crash is the same message.
         let parts: [&[u8]; 3] = [&phone.as_u64().to_be_bytes(), &draft.nonce.to_be_bytes(), &[draft.delivery]];
         let id = u128::from_be_bytes(self.parts.keys.tag("message", &parts));
         let reference = self.parts.keys.reference(draft.key, phone, draft.nonce, draft.delivery);
         Sms { reference, locale, code: Some(draft.code.clone()), valid_s, ..Sms::notice(id, phone, &text) }
+    }
+
+    /// The words of a code, and their language.
+    fn text(&self, dialect: &Dialect, facts: &MessageFacts, (code, valid_s): (&str, u32)) -> (String, String) {
+        let texts = &self.parts.texts;
+        let host = facts.origin.as_deref().and_then(|origin| texts.webotp_host(origin));
+        let hash = facts.app_hash.as_deref().and_then(|hash| texts.app_hash(hash));
+        let facts = CodeFacts {
+            code: text::Code(code),
+            valid_s,
+            locale: facts.locale.as_deref(),
+            webotp_host: host.as_ref(),
+            app_hash: hash.as_ref(),
+            own: dialect.text.as_deref(),
+        };
+        (texts.code(&facts), texts.picked(&facts).to_owned())
+    }
+
+    /// A code was given: what routes, guard and providers want to know of it.
+    pub(super) fn code_given(&self, phone: PhoneNumber, verified: &Verified, now: UnixMillis) {
+        if self.parts.test_numbers.contains_key(&phone) {
+            return;
+        }
+        self.parts.keeper.verified(phone);
+        let last = verified.deliveries.iter().rev().find(|delivery| delivery.route.is_some());
+        if let Some((delivery, route)) = last.and_then(|delivery| Some((delivery, delivery.route?))) {
+            let after = Duration::from_millis(now.since(delivery.at));
+            self.parts.sender.verified(route.as_str(), destination(phone).country, after);
+        }
+        self.conclude(phone, (verified.key, verified.nonce), &verified.deliveries, Verdict::Approved);
+    }
+
+    /// Tells the providers that want to know how a verification ended.
+    pub(super) fn conclude(
+        &self,
+        phone: PhoneNumber,
+        (key, nonce): (KeyId, u64),
+        deliveries: &[Delivery],
+        verdict: Verdict,
+    ) {
+        for delivery in deliveries {
+            let gateway = delivery.route.and_then(|route| self.parts.sender.gateway(route.as_str()).cloned());
+            let Some(gateway) = gateway.filter(|gateway| gateway.wants_verdicts()) else { continue };
+            let reference = self.parts.keys.reference(key, phone, nonce, delivery.number);
+            self.tasks.spawn(async move { gateway.conclude(&reference, verdict).await });
+        }
     }
 
     /// Tells the actor what a send came to that nobody waits for.
@@ -221,12 +329,6 @@ fn replay(answer: Answer<Verification>) -> Result<Answer<Verification>, Failure>
         )
         | None => Ok(answer),
     }
-}
-
-/// Where a message to this number goes.
-pub(super) fn destination(number: PhoneNumber) -> Destination {
-    let country = number::region_of(number).and_then(|region| Country::named(&region.to_string()));
-    Destination { number, country }
 }
 
 /// By what a record's channel says to send; one that has no name any more goes as a text.

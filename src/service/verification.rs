@@ -7,6 +7,8 @@ use crate::record::{
 
 pub use crate::record::Code;
 
+use crate::sms::receipt::Verdict;
+
 use super::{Answer, Dialect, Failure, Origin, Service, SignedInTokens, audit, sending::way};
 
 /// What a start asks for, read and checked.
@@ -277,6 +279,8 @@ impl Service {
         let request = self.request(origin, Command::Cancel { nonce: of.nonce });
         self.to_its_end(dialect, origin, |service, dialect, origin| async move {
             let answer = service.show(&dialect, of.phone, request).await?;
+            let view = &answer.value.view;
+            service.conclude(of.phone, (view.key, view.nonce), &view.deliveries, Verdict::Canceled);
             audit::done("verification_canceled", &dialect, &origin, of.phone);
             Ok(answer)
         })

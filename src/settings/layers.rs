@@ -44,7 +44,7 @@ const OPEN_TABLES: [&str; 3] = ["sms.templates", "sms.phone_changed", "test_numb
 
 /// Lists of tables (`[[sms.routes]]`); their rows are read as a whole by their section. A variable says one as TOML:
 /// `OTPD__SMS__ROUTES='[{ country = "IR", gateways = ["kavenegar"] }]'`.
-const TABLE_LISTS: [&str; 1] = ["sms.routes"];
+const TABLE_LISTS: [&str; 4] = ["sms.routes", "spend.budgets", "spend.prices", "fraud.velocity"];
 
 /// What the keys of test numbers begin with.
 const TEST_NUMBERS: &str = "test_numbers.";

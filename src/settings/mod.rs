@@ -17,6 +17,7 @@ mod reader;
 mod rules;
 mod server;
 mod sms;
+mod spending;
 mod storage;
 mod webhooks;
 
@@ -32,6 +33,7 @@ pub use self::{
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
     sms::{Channel, GatewayKind, Receipts, Route, Simulated, Sms},
+    spending::{Audit, BudgetRow, Fraud, JournalMode, PriceRow, RuleMode, Spend, VelocityRow},
     storage::{Durability, Phone, Store, Validation},
     webhooks::Webhooks,
 };
@@ -79,6 +81,12 @@ pub struct Settings {
     pub test_numbers: BTreeMap<String, String>,
     /// `[webhooks]`: events to the operator's back end.
     pub webhooks: Webhooks,
+    /// `[spend]`: what messages may cost.
+    pub spend: Spend,
+    /// `[fraud]`: who gets none.
+    pub fraud: Fraud,
+    /// `[audit]`: what is written down of it.
+    pub audit: Audit,
     /// `[dev]`: switches that are refused in earnest.
     pub dev: Dev,
     printable: String,
@@ -191,6 +199,9 @@ impl Settings {
             sms: Sms::read(reader),
             test_numbers: test_numbers(reader),
             webhooks: Webhooks::read(reader),
+            spend: Spend::read(reader),
+            fraud: Fraud::read(reader),
+            audit: Audit::read(reader),
             dev: Dev::read(reader),
             printable,
             variables: BTreeMap::new(),

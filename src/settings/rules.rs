@@ -9,7 +9,8 @@ type Rule = (bool, &'static str, &'static str);
 
 /// The rules that these settings break; each value alone is sound.
 pub(super) fn broken(s: &Settings) -> Vec<Problem> {
-    let rules = doors(s).into_iter().chain(numbers(s)).chain(sending(s)).chain(needed(s)).chain(webhooks(s));
+    let sends = sending(s).into_iter().chain(spending(s)).chain(needed(s)).chain(webhooks(s));
+    let rules = doors(s).into_iter().chain(numbers(s)).chain(sends);
     let broken = rules.filter(|(holds, ..)| !holds);
     broken.map(|(_, key, text)| Problem { place: key.to_owned(), text: text.to_owned() }).collect()
 }
@@ -96,6 +97,29 @@ fn sending(s: &Settings) -> Vec<Rule> {
         ),
         (listed(s.sms.webotp_host.as_ref(), &s.sms.webotp_hosts), "sms.webotp_host", "must be in sms.webotp_hosts"),
         (listed(s.sms.app_hash.as_ref(), &s.sms.app_hashes), "sms.app_hash", "must be in sms.app_hashes"),
+    ]
+}
+
+fn spending(s: &Settings) -> Vec<Rule> {
+    let (fraud, audit) = (&s.fraud, &s.audit);
+    vec![
+        (
+            fraud.conversion_window > fraud.conversion_mature,
+            "fraud.conversion_window_s",
+            "must be longer than fraud.conversion_mature_s, or no send is ever looked at",
+        ),
+        (
+            fraud.conversion_close >= fraud.conversion_mature,
+            "fraud.conversion_close_s",
+            "must not be shorter than fraud.conversion_mature_s",
+        ),
+        (
+            fraud.conversion_close_max >= fraud.conversion_close,
+            "fraud.conversion_close_max_s",
+            "must not be below fraud.conversion_close_s",
+        ),
+        (audit.mib_max > audit.file_mib_max, "audit.mib_max", "must be above audit.file_mib_max"),
+        (fraud.open_max > s.sms.inflight_max, "fraud.open_max", "must be above sms.inflight_max"),
     ]
 }
 
@@ -252,6 +276,14 @@ pub(super) fn warnings(s: &Settings) -> Vec<String> {
         (
             s.server.trusted_proxies.iter().any(|network| network.prefix_len() == 0),
             "server.trusted_proxies: everyone may say which address a request comes from",
+        ),
+        (
+            s.spend.has_budget() && s.spend.default_price.bytes().all(|byte| matches!(byte, b'0' | b'.')),
+            "spend.default_price: destinations without a price cost nothing, so no budget holds them",
+        ),
+        (
+            s.sms.gateway.is_real() && !s.fraud.watches(s.sms.gateway),
+            "fraud: velocity, runs and conversion are all off beside a gateway that really sends",
         ),
         (s.limits.ip_per_minute == 0, "limits.ip_per_minute: no limit per client address"),
     ];

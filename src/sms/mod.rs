@@ -6,7 +6,6 @@
 pub mod breaker;
 pub mod channel;
 pub mod console;
-pub mod country;
 pub mod kavenegar;
 mod line;
 pub mod mshastra;

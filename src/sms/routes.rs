@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
-use super::{Channel, Gateway, SettingError, country::Country};
-use crate::record::PhoneNumber;
+use super::{Channel, Gateway, SettingError};
+use crate::{
+    guard::{Country, NumberKind},
+    record::PhoneNumber,
+};
 
 /// One row of `[[sms.routes]]`.
 #[derive(Debug, Clone)]
@@ -28,6 +31,8 @@ pub struct Destination {
     pub number: PhoneNumber,
     /// Its country, if the numbering plans know one.
     pub country: Option<Country>,
+    /// What kind of line it is.
+    pub kind: NumberKind,
 }
 
 /// By what a message is asked to go.
@@ -85,6 +90,11 @@ impl Plan {
     /// The channel of its first step.
     pub fn first_channel(&self) -> Option<Channel> {
         self.legs.first().map(|leg| leg.channel)
+    }
+
+    /// The channels of its steps, each once.
+    pub fn channels(&self) -> impl Iterator<Item = Channel> {
+        Channel::ALL.into_iter().filter(|channel| self.legs.iter().any(|leg| leg.channel == *channel))
     }
 
     /// Where it leads.
@@ -217,11 +227,12 @@ mod tests {
 
     fn row(country: &str, prefix: &str, channel: Channel, names: &[&'static str]) -> RouteRow {
         let gateways = names.iter().map(|name| gateway(name, BOTH)).collect();
-        RouteRow { country: Country::named(country), prefix: prefix.to_owned(), channel, gateways }
+        RouteRow { country: country.parse().ok(), prefix: prefix.to_owned(), channel, gateways }
     }
 
     fn to(number: &str, country: &str) -> Destination {
-        Destination { number: PhoneNumber::from_e164(number).unwrap(), country: Country::named(country) }
+        let kind = NumberKind::Mobile;
+        Destination { number: PhoneNumber::from_e164(number).unwrap(), country: country.parse().ok(), kind }
     }
 
     fn names(routes: &Routes, destination: Destination, way: Way) -> Vec<String> {

@@ -25,12 +25,11 @@ use tokio::{
 use super::{
     Accepted, Channel, Gateway, SendClass, SendError, SettingError, Sms,
     breaker::{BreakerSettings, Change},
-    country::Country,
     line::Line,
     routes::{Destination, Leg, Order, Plan, Routes, Way},
     statistics::{Statistics, StatisticsSettings},
 };
-use crate::{entropy::Entropy, metrics as names};
+use crate::{entropy::Entropy, guard::Country, metrics as names};
 
 /// Limits of sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,8 +12,7 @@ use std::{
 use metrics::gauge;
 use tokio::time::Instant;
 
-use super::country::Country;
-use crate::metrics as names;
+use crate::{guard::Country, metrics as names};
 
 /// How long figures last and when silence is long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +107,11 @@ impl Statistics {
     pub(super) fn sent(&self, gateway: &'static str, country: Option<Country>, now: Instant) {
         self.with(gateway, country, now, |cell| match cell.unripe.back_mut().filter(|(end, _)| now < *end) {
             Some((_, count)) => *count = count.saturating_add(1),
-            None => cell.unripe.push_back((now + STEP, 1)),
+            None => {
+                cell.unripe.push_back((now + STEP, 1));
+                let place = Country::label(country);
+                gauge!(names::ROUTE_CONVERSION, "route" => gateway, "country" => place).set(cell.conversion());
+            }
         });
     }
 
@@ -117,6 +120,8 @@ impl Statistics {
         self.with(gateway, country, now, |cell| {
             cell.verified += 1.0;
             cell.times.push_back(after);
+            let place = Country::label(country);
+            gauge!(names::ROUTE_CONVERSION, "route" => gateway, "country" => place).set(cell.conversion());
         });
     }
 
@@ -155,8 +160,6 @@ impl Statistics {
         while cell.times.len() > TIMES_KEPT {
             cell.times.pop_front();
         }
-        let place = country.map_or_else(|| "other".to_owned(), |country| country.to_string());
-        gauge!(names::ROUTE_CONVERSION, "route" => gateway, "country" => place).set(cell.conversion());
         result
     }
 }
@@ -168,7 +171,7 @@ mod tests {
     const GATEWAY: &str = "twilio";
 
     fn statistics() -> (Statistics, Instant, Option<Country>) {
-        (Statistics::new(StatisticsSettings::default()), Instant::now(), Country::named("IR"))
+        (Statistics::new(StatisticsSettings::default()), Instant::now(), "IR".parse().ok())
     }
 
     fn close(found: f64, expected: f64) {
@@ -186,7 +189,7 @@ mod tests {
         close(conversion(now + Duration::from_secs(60)), 0.8);
         let ripe = now + STEP + RIPE;
         close(conversion(ripe), 4.0 / 105.0);
-        close(statistics.conversion(GATEWAY, Country::named("US"), ripe), 0.8);
+        close(statistics.conversion(GATEWAY, "US".parse().ok(), ripe), 0.8);
         for _ in 0..50 {
             statistics.verified(GATEWAY, country, Duration::from_secs(9), ripe);
         }

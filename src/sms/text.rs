@@ -122,6 +122,7 @@ pub struct Texts {
     phone_changed: Localized,
     allowed: Allowed,
     left_out: Vec<SettingError>,
+    parts_most: u8,
 }
 
 impl Texts {
@@ -140,6 +141,7 @@ impl Texts {
             allowed: Allowed::new(&settings)?,
             app: settings.app,
             left_out: Vec::new(),
+            parts_most: u8::try_from(settings.parts_max).unwrap_or(u8::MAX),
         };
         let faults = texts.codes.faults(|locale| texts.check_code(locale, settings.parts_max));
         let unfit = texts.codes.drop_unfit(faults)?;
@@ -166,6 +168,11 @@ impl Texts {
             text.push_str(&format!("\n@{} #{code}", host.as_str()));
         }
         text
+    }
+
+    /// Most parts that a code's message can be billed as, whatever is asked for.
+    pub fn parts_most(&self) -> u8 {
+        self.parts_most
     }
 
     /// The text that tells an old number that its account moved away. Names no number and holds no code.

@@ -115,6 +115,10 @@ impl Gateway for TwilioVerify {
         Ok(accepted)
     }
 
+    fn wants_verdicts(&self) -> bool {
+        true
+    }
+
     async fn conclude(&self, reference: &str, verdict: Verdict) {
         let Some(sid) = self.pending.take(reference, self.clock.now()) else { return };
         let status = match verdict {

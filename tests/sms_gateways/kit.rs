@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use otpd::{
     entropy::OsEntropy,
+    guard::NumberKind,
     record::{Code, PhoneNumber},
     sms::{
         Channel, Gateway, Sms,
@@ -53,7 +54,7 @@ pub(crate) async fn send(sender: &Sender, to: &str) -> SendReport {
 
 /// Sends it by the one gateway there is, and by the first channel that it has.
 pub(crate) async fn deliver(sender: &Sender, sms: Sms) -> SendReport {
-    let destination = Destination { number: sms.to, country: None };
+    let destination = Destination { number: sms.to, country: None, kind: NumberKind::Unknown };
     let plans = Channel::ALL.into_iter().map(|channel| sender.plan(destination, Way::Channel(channel)));
     let plan = plans.into_iter().find(|plan| !plan.is_empty()).expect("a gateway has a channel");
     sender.send(sender.reserve(&plan).unwrap(), sms, &plan).await

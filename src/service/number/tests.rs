@@ -216,3 +216,31 @@ proptest! {
         let _ = parse(&format!("+{typed}"), &NumberRules::default(), None);
     }
 }
+
+/// security 37: the kinds that plans tell apart, with an example of each from the library's own plans.
+#[test]
+fn destinations_have_country_and_kind() {
+    let kind_of = |e164: &str| {
+        let Destination { country, kind, .. } = destination(PhoneNumber::from_e164(e164).unwrap());
+        (country.map(|country| country.to_string()), kind.name())
+    };
+    let table = [
+        ("+989121234567", "IR", "mobile"),
+        ("+982123456789", "IR", "fixed_line"),
+        ("+14155550100", "US", "fixed_or_mobile"),
+        ("+18005551234", "US", "toll_free"),
+        ("+19002345678", "US", "premium"),
+        ("+447400123456", "GB", "mobile"),
+        ("+449012345678", "GB", "premium"),
+        ("+39848123456", "IT", "shared_cost"),
+        ("+445612345678", "GB", "voip"),
+        ("+447012345678", "GB", "personal"),
+        ("+447640123456", "GB", "pager"),
+        ("+445512345678", "GB", "uan"),
+    ];
+    for (number, country, kind) in table {
+        assert_eq!(kind_of(number), (Some(country.to_owned()), kind), "{number}");
+    }
+    assert_eq!(kind_of("+999123456789"), (None, "unknown"));
+    assert_eq!(kind_of("+15005550006").1, "personal", "Twilio's magic number, which no default blocks");
+}
