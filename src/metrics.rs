@@ -77,6 +77,7 @@ pub const REFUSAL_REASONS: &[&str] = &[
     "scope",
     "idempotency",
     "no_route",
+    "proof_of_work",
 ];
 /// Who sent: the gateway's name.
 pub const SMS_ROUTES: &[&str] = &[
@@ -115,13 +116,25 @@ pub const SEND_OUTCOMES: &[&str] = &[
     "unknown_outcome",
     "overloaded",
 ];
+/// What became of a request that must prove its work.
+pub const PROOF_OUTCOMES: &[&str] =
+    &["required", "accepted", "retried", "replayed", "expired", "wrong", "foreign", "full"];
 /// Kinds of tokens.
 pub const TOKEN_KINDS: &[&str] = &["access", "refresh", "receipt"];
 /// HTTP methods; a strange one counts as `other`.
 pub const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "other"];
 /// Which limit refused work.
-pub const OVERLOAD_LIMITS: &[&str] =
-    &["connections", "connections_per_ip", "actors", "inflight", "forwards", "moves", "quarantine", "sms_inflight"];
+pub const OVERLOAD_LIMITS: &[&str] = &[
+    "connections",
+    "connections_per_ip",
+    "actors",
+    "inflight",
+    "forwards",
+    "moves",
+    "quarantine",
+    "sms_inflight",
+    "auto_waiting",
+];
 /// Our doors.
 pub const LISTENERS: &[&str] = &["main", "ops"];
 /// What a connection was in when its time was over.
@@ -166,6 +179,8 @@ metrics_table! {
     CODE_CHECKS = "otpd_code_checks_total", Kind::Counter, Count, ["dialect": DIALECTS, "outcome": CHECK_OUTCOMES];
     /// Requests refused by a rule, by reason.
     REFUSALS = "otpd_refusals_total", Kind::Counter, Count, ["dialect": DIALECTS, "reason": REFUSAL_REASONS];
+    /// Requests for a message that must prove their work, by outcome.
+    PROOF_OF_WORK = "otpd_proof_of_work_total", Kind::Counter, Count, ["outcome": PROOF_OUTCOMES];
     /// Tries to send a message, by route and outcome.
     SMS_SENDS = "otpd_sms_sends_total", Kind::Counter, Count, ["route": SMS_ROUTES, "outcome": SEND_OUTCOMES];
     /// Second tries to send a message.

@@ -1,6 +1,6 @@
 //! Every example of the five source documents, as printed, against the binary with its default configuration.
 //!
-//! The scripts in `tests/examples/` hold them; each can be run by hand as well.
+//! The scripts in `tests/examples/` hold them; each can be run by hand as well. And the README's own JavaScript.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -45,4 +45,30 @@ fn phone_password() {
 #[test]
 fn typed_verification() {
     run("typed_verification.sh");
+}
+
+/// The README's answer to proof of work, as printed there, where there is a node to run it.
+#[test]
+fn proof_of_work() {
+    let directory = tempfile::tempdir().unwrap();
+    let asked = [("OTPD__PROOF_OF_WORK__MODE", "always"), ("OTPD__PROOF_OF_WORK__BITS", "10")];
+    let server = ConsoleServer::start_with(directory.path(), &asked);
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, printed) = readme.split_once("```js\n").expect("the README has it");
+    let (printed, _) = printed.split_once("```").unwrap();
+    let url = format!("http://{}/v1/verifications", server.address);
+    let call = format!(
+        "const call = (send) => send('{url}', {{ method: 'POST', headers: {{ 'Content-Type': 'application/json' }}, \
+         body: '{{\"to\":\"+14155550123\"}}' }});\n\
+         console.log((await call(fetch)).status, (await call(fetchWithProof)).status);\n"
+    );
+    let script = directory.path().join("example.mjs");
+    std::fs::write(&script, format!("{printed}{call}")).unwrap();
+    match Command::new("node").arg(&script).output() {
+        Ok(ran) => {
+            let said = String::from_utf8_lossy(&ran.stdout);
+            assert_eq!(said, "428 201\n", "{}", String::from_utf8_lossy(&ran.stderr));
+        }
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "skipped only without node"),
+    }
 }

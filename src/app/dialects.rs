@@ -101,7 +101,7 @@ fn plan(
         reason: "has no numbering plan",
     };
     let default_region = region.map_err(no_plan)?;
-    let text = spec.text.map(CodeText::parse).transpose();
+    let text = spec.text.map(|(locale, text)| CodeText::parse(locale, text)).transpose();
     let text = text.map_err(|reason| StartError::Setting { key: format!("dialects.{}", spec.name), reason })?;
     let refresh = check_refresh(spec, figures)?;
     let style = TokenStyle { access_life_s: Some(figures.access_ttl_s), refresh, ..spec.tokens };
@@ -128,6 +128,26 @@ fn plan(
             secure_cookies: settings.secure_cookies,
         },
     })
+}
+
+/// A dialect's own text of a code, with the figures that it is filled with.
+#[derive(Debug)]
+pub(crate) struct OwnText {
+    pub(crate) name: &'static str,
+    pub(crate) text: CodeText,
+    pub(crate) code_digits: u8,
+    pub(crate) code_ttl_s: u64,
+}
+
+/// The texts of dialects that are served and have their own.
+pub(crate) fn own_texts(settings: &Settings) -> Vec<OwnText> {
+    let served = all(settings).filter(|(_, set, figures)| is_enabled(settings, set, figures));
+    let own = |(spec, _, figures): (&'static Spec, settings::Dialect, Figures)| {
+        let (locale, text) = spec.text?;
+        let text = CodeText::parse(locale, text).ok()?;
+        Some(OwnText { name: spec.name, text, code_digits: figures.code_digits, code_ttl_s: figures.code_ttl_s })
+    };
+    served.filter_map(own).collect()
 }
 
 /// What refresh tokens a dialect gives under these figures.

@@ -201,6 +201,7 @@ impl App {
             directory: directory.clone(),
             sender: parts::sender(settings, &world)?,
             texts: parts::texts(settings)?,
+            proof_of_work: parts::proof_of_work(settings, &*world.entropy),
             keys: keyring,
             tokens: TokenMaker::new(
                 parts::token_settings(settings, &public_url),
@@ -212,6 +213,7 @@ impl App {
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
             dialects: std::iter::once("v1").chain(dialect::ALL.iter().map(|spec| spec.name)).collect(),
+            auto_waiting_max: settings.sms.auto_waiting_max,
             test_numbers: parts::test_numbers(settings),
             show_codes: settings.dev.show_codes,
         });

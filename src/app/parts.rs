@@ -1,5 +1,7 @@
 //! From settings to the small structs of the parts. Each function is one part; none of them decides anything.
 
+mod messages;
+
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -10,6 +12,8 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretSlice};
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::messages::proof_of_work;
+pub use self::messages::texts;
 use super::{StartError, World, dialects, gateways};
 use crate::{
     http::{
@@ -36,7 +40,6 @@ use crate::{
         routes::{Order, RouteRow, Routes},
         sender::{Sender, SenderSettings},
         statistics::StatisticsSettings,
-        text::{TextSettings, Texts},
     },
     store::{
         SnapshotStore,
@@ -294,22 +297,6 @@ pub(super) fn channel(channel: settings::Channel) -> Channel {
         settings::Channel::Voice => Channel::Voice,
         settings::Channel::Whatsapp => Channel::Whatsapp,
     }
-}
-
-/// The texts of messages.
-pub fn texts(settings: &Settings) -> Result<Texts, StartError> {
-    let sms = &settings.sms;
-    Ok(Texts::new(TextSettings {
-        app: sms.app_name.clone(),
-        default_locale: sms.default_locale.clone(),
-        templates: sms.templates.clone(),
-        phone_changed: sms.phone_changed.clone(),
-        webotp_hosts: sms.webotp_hosts.clone(),
-        webotp_host: sms.webotp_host.clone(),
-        app_hashes: sms.app_hashes.clone(),
-        app_hash: sms.app_hash.clone(),
-        parts_max: sms.parts_max,
-    })?)
 }
 
 /// The numbers that nothing is sent to; settings has checked their form.

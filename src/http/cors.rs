@@ -42,7 +42,7 @@ impl CorsOrigins {
         let headers = response.headers_mut();
         let methods = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-        let names = HeaderValue::from_static("Authorization, Content-Type, Idempotency-Key, Request-Id");
+        let names = HeaderValue::from_static("Authorization, Content-Type, Idempotency-Key, Proof-Of-Work, Request-Id");
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         Some(response)
@@ -56,7 +56,7 @@ impl CorsOrigins {
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = admitted {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            let exposed = "Location, Request-Id, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, WWW-Authenticate";
+            let exposed = "Location, Request-Id, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, Proof-Of-Work-Challenge, WWW-Authenticate";
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
         }
     }

@@ -20,6 +20,7 @@ pub mod listener;
 pub mod middleware;
 pub mod ops;
 pub mod problem;
+pub mod proof_of_work;
 pub mod rate_headers;
 mod request_metrics;
 pub mod tls;

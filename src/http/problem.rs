@@ -1,8 +1,10 @@
-//! Errors on the wire: RFC 9457 problems for `/v1`, OAuth's own JSON form for `/oauth`, and the page of
+//! Errors on the wire: RFC 9457 problems for `/v1`, OAuth's own JSON form for `/oauth` (in `oauth`), and the page of
 //! every code under `/errors/`.
 //!
 //! Owns the closed list of codes with their status and texts. A problem never holds a cause, a phone number,
 //! a code or anything the client sent; causes go to the log.
+
+mod oauth;
 
 use std::borrow::Cow;
 
@@ -15,6 +17,9 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::json;
+
+pub use self::oauth::{OauthError, OauthErrorCode};
+use super::proof_of_work;
 
 /// `Retry-After` of a 429 or 503 that names no time of its own, in seconds: long enough to spread a burst,
 /// short enough that a person still waits.
@@ -117,6 +122,10 @@ problem_codes! {
         "No route is configured for this channel."
     IdempotencyKeyReused UNPROCESSABLE_ENTITY "idempotency_key_reused" "Idempotency key reused"
         "The Idempotency-Key was used before with another request. Use a new key."
+    ProofOfWorkRequired PRECONDITION_REQUIRED "proof_of_work_required" "Proof of work required"
+        "A message is sent only to who has done some work for it. Find a number so that the SHA-256 of \
+         `<challenge>:<number>` begins with `bits` zero bits, and repeat the call with that text as `Proof-Of-Work`. A \
+         challenge is good once, for the same number and from the same address."
     RateLimited TOO_MANY_REQUESTS "rate_limited" "Too many requests"
         "Too many requests from this address or for this number. Wait for `Retry-After`."
     SendLimited TOO_MANY_REQUESTS "send_limited" "Too many messages"
@@ -179,8 +188,17 @@ struct Fields {
     attempts_remaining: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verification_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof_of_work: Option<AskedWork>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
+}
+
+/// What a client has to solve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct AskedWork {
+    challenge: String,
+    bits: u8,
 }
 
 fn as_slug<S: serde::Serializer>(code: &ProblemCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -202,6 +220,7 @@ impl Problem {
             retry_after: waits.then_some(RETRY_AFTER_S_DEFAULT),
             attempts_remaining: None,
             verification_id: None,
+            proof_of_work: None,
             errors: Vec::new(),
         }))
     }
@@ -231,6 +250,13 @@ impl Problem {
     #[must_use]
     pub fn verification_id(mut self, id: impl Into<String>) -> Self {
         self.0.verification_id = Some(id.into());
+        self
+    }
+
+    /// The work that is asked for; also sent as `Proof-Of-Work-Challenge`.
+    #[must_use]
+    pub fn proof_of_work(mut self, challenge: impl Into<String>, bits: u8) -> Self {
+        self.0.proof_of_work = Some(AskedWork { challenge: challenge.into(), bits });
         self
     }
 
@@ -280,6 +306,9 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(work) = &self.0.proof_of_work {
+            proof_of_work::ask(headers, &work.challenge, work.bits);
+        }
         if let Some(challenge) = challenge(self.code()) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
@@ -298,101 +327,6 @@ fn challenge(code: ProblemCode) -> Option<&'static str> {
             Some("Bearer realm=\"otpd\", error=\"invalid_token\", error_description=\"expired\"")
         }
         _ => None,
-    }
-}
-
-/// An error of `/oauth/*` in the form of RFC 6749 section 5.2.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OauthError {
-    /// The registered error code.
-    pub error: OauthErrorCode,
-    /// Text for developers; ASCII, nothing the client sent.
-    pub description: Cow<'static, str>,
-    /// Whole seconds to wait, sent as `Retry-After` of a 429 or 503.
-    pub retry_after: Option<u64>,
-}
-
-/// OAuth's registered error codes that these endpoints use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OauthErrorCode {
-    /// A parameter is missing, repeated or malformed.
-    InvalidRequest,
-    /// The caller's key is missing or wrong.
-    InvalidClient,
-    /// The assertion or refresh token is wrong, used or expired.
-    InvalidGrant,
-    /// The caller may not use this call.
-    UnauthorizedClient,
-    /// The grant type is none of ours.
-    UnsupportedGrantType,
-    /// The scope is none of ours.
-    InvalidScope,
-    /// Too many requests; the status is 429.
-    SlowDown,
-    /// Something failed here; the status is 500.
-    ServerError,
-    /// Overloaded, draining or storage gone; the status is 503.
-    TemporarilyUnavailable,
-    /// It may have been done; the status is 504.
-    OutcomeUnknown,
-}
-
-impl OauthErrorCode {
-    fn parts(self) -> (StatusCode, &'static str) {
-        match self {
-            Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request"),
-            Self::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
-            Self::InvalidGrant => (StatusCode::BAD_REQUEST, "invalid_grant"),
-            Self::UnauthorizedClient => (StatusCode::BAD_REQUEST, "unauthorized_client"),
-            Self::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
-            Self::InvalidScope => (StatusCode::BAD_REQUEST, "invalid_scope"),
-            Self::SlowDown => (StatusCode::TOO_MANY_REQUESTS, "slow_down"),
-            Self::ServerError => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
-            Self::TemporarilyUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
-            Self::OutcomeUnknown => (StatusCode::GATEWAY_TIMEOUT, "temporarily_unavailable"),
-        }
-    }
-}
-
-impl OauthError {
-    /// An error with its text.
-    pub fn new(error: OauthErrorCode, description: impl Into<Cow<'static, str>>) -> Self {
-        Self { error, description: description.into(), retry_after: None }
-    }
-}
-
-impl From<Problem> for OauthError {
-    /// The same refusal in OAuth's words, for what fails before the endpoint itself speaks.
-    fn from(problem: Problem) -> Self {
-        let error = match problem.code().status() {
-            StatusCode::UNAUTHORIZED => OauthErrorCode::InvalidClient,
-            StatusCode::FORBIDDEN => OauthErrorCode::UnauthorizedClient,
-            StatusCode::TOO_MANY_REQUESTS => OauthErrorCode::SlowDown,
-            StatusCode::SERVICE_UNAVAILABLE => OauthErrorCode::TemporarilyUnavailable,
-            StatusCode::GATEWAY_TIMEOUT => OauthErrorCode::OutcomeUnknown,
-            status if status.is_server_error() => OauthErrorCode::ServerError,
-            _ => OauthErrorCode::InvalidRequest,
-        };
-        let description = problem.0.detail.unwrap_or(Cow::Borrowed(problem.0.title));
-        Self { error, description, retry_after: problem.0.retry_after }
-    }
-}
-
-impl IntoResponse for OauthError {
-    fn into_response(self) -> Response {
-        let (status, error) = self.error.parts();
-        let body = Json(json!({ "error": error, "error_description": self.description }));
-        let mut response = (status, body).into_response();
-        let waits = matches!(self.error, OauthErrorCode::SlowDown | OauthErrorCode::TemporarilyUnavailable);
-        if waits {
-            let seconds = self.retry_after.unwrap_or(RETRY_AFTER_S_DEFAULT);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if self.error == OauthErrorCode::InvalidClient {
-            let challenge = HeaderValue::from_static("Basic realm=\"otpd\"");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-        }
-        response
     }
 }
 
@@ -449,7 +383,7 @@ mod tests {
         }
     }
 
-    /// The list is the contract's (contracts/v1.md, Errors), and four of our own.
+    /// The list is the contract's (contracts/v1.md, Errors), and five of our own.
     #[test]
     fn the_list_is_the_contract() {
         let listed = |status: u16| {
@@ -467,24 +401,12 @@ mod tests {
         assert_eq!(listed(413), "body_too_large");
         assert_eq!(listed(415), "unsupported_media_type");
         assert_eq!(listed(422), "number_invalid channel_unsupported idempotency_key_reused");
+        assert_eq!(listed(428), "proof_of_work_required");
         assert_eq!(listed(429), "rate_limited send_limited max_attempts_reached guess_budget_exhausted");
         assert_eq!(listed(500), "internal_error");
         assert_eq!(listed(502), "delivery_failed");
         assert_eq!(listed(503), "overloaded draining no_route_available storage_unavailable");
         assert_eq!(listed(504), "outcome_unknown");
-        assert_eq!(ProblemCode::ALL.len(), 37);
-    }
-
-    #[test]
-    fn oauth_speaks_its_own_form() {
-        let status = |problem: Problem| OauthError::from(problem).into_response().status().as_u16();
-        assert_eq!(status(ProblemCode::BodyTooLarge.into()), 400);
-        assert_eq!(status(ProblemCode::InvalidKey.into()), 401);
-        assert_eq!(status(ProblemCode::RateLimited.into()), 429);
-        assert_eq!(status(ProblemCode::Draining.into()), 503);
-        assert_eq!(status(ProblemCode::InternalError.into()), 500);
-        assert_eq!(status(ProblemCode::OutcomeUnknown.into()), 504);
-        let limited = OauthError::from(Problem::new(ProblemCode::RateLimited).retry_after(7)).into_response();
-        assert_eq!(limited.headers()[header::RETRY_AFTER], "7");
+        assert_eq!(ProblemCode::ALL.len(), 38);
     }
 }

@@ -123,8 +123,8 @@ impl PhoneActor {
                 Committed::Done => {
                     let next = cache.record.insert(next);
                     meters.expired.increment(u64::from(decision.lapsed));
-                    if let Some(after_ms) = decision.verified_after_ms {
-                        meters.time_to_verify.record(Duration::from_millis(after_ms));
+                    if let Some(verified) = &decision.verified {
+                        meters.time_to_verify.record(Duration::from_millis(verified.after_ms));
                     }
                     return Ok(reply(decision, next, now));
                 }
@@ -242,10 +242,10 @@ impl PhoneActor {
 }
 
 fn reply(decision: Decision, after: &Record, now: UnixMillis) -> Reply {
-    let Decision { outcome, draft, replayed, quota, .. } = decision;
+    let Decision { outcome, draft, replayed, quota, verified, .. } = decision;
     let signed_in = matches!(outcome, Outcome::SignedIn(_));
     let account = if signed_in { after.account().map(|account| Box::new(account.without_password())) } else { None };
-    Reply { outcome, draft, replayed, quota, account, now }
+    Reply { outcome, draft, replayed, quota, account, verified, now }
 }
 
 impl Actor for PhoneActor {

@@ -35,7 +35,7 @@ mod sweep;
 
 use std::time::Duration;
 
-use crate::record::{Account, Draft, Outcome, SendQuota, UnixMillis};
+use crate::record::{Account, Draft, Outcome, SendQuota, UnixMillis, Verified};
 
 pub use directory::{Directory, Parts};
 pub use meters::Census;
@@ -55,6 +55,8 @@ pub struct Reply {
     pub quota: SendQuota,
     /// Whose session was opened, as it stands after that; of no other outcome.
     pub account: Option<Box<Account>>,
+    /// The challenge whose code was given with this request.
+    pub verified: Option<Verified>,
     /// The time it was decided at; what waits in the outcome are counted from.
     pub now: UnixMillis,
 }

@@ -63,6 +63,13 @@ pub enum DeliveryState {
     Undelivered,
 }
 
+impl DeliveryState {
+    /// Was it sent, or may it have been, without a word that it arrived?
+    pub(super) fn is_silent(self) -> bool {
+        matches!(self, Self::Accepted | Self::Unknown | Self::Sent | Self::Undelivered)
+    }
+}
+
 /// How far a message has come, as a receipt says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Arrival {
@@ -203,7 +210,7 @@ impl Delivery {
     /// Enters what the call to the provider came to, and tells whether that is news. A receipt before it is a proof
     /// that the message went out, so nothing is given back then; but if it says that the message of one gateway will not
     /// arrive, and another took it after that, the other's counts.
-    pub(super) fn settle(&mut self, route: Label, state: DeliveryState) -> bool {
+    pub(super) fn settle(&mut self, (route, channel): (Label, Label), state: DeliveryState) -> bool {
         let takes_over = state == DeliveryState::Accepted && self.route != Some(route);
         let is_news = match self.state {
             DeliveryState::Sending => true,
@@ -215,7 +222,7 @@ impl Delivery {
             | DeliveryState::Delivered => false,
         };
         if is_news {
-            (self.route, self.state) = (Some(route), state);
+            (self.route, self.channel, self.state) = (Some(route), channel, state);
         }
         is_news
     }

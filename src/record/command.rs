@@ -133,8 +133,20 @@ pub enum Command {
         nonce: u64,
         /// Who asks.
         sender: Sender,
+        /// By what to send this time; `None`: by the challenge's own channel.
+        channel: Option<Label>,
         /// The caller's own code once more, for a challenge that has one (only its digest is kept).
         chosen: Option<Code>,
+    },
+    /// Send the same code another way, because nothing was heard of one that left the way to us: neither a receipt that
+    /// it arrived nor a check. It costs what a resend costs. Nothing happens if something was heard meanwhile.
+    Advance {
+        /// Which challenge.
+        nonce: u64,
+        /// The send that was waited for; nothing happens if it is not the last.
+        past: u8,
+        /// The code that was sent: a chosen one is kept as a digest alone.
+        code: Code,
     },
     /// Tell what a send came to.
     Settle {
@@ -144,6 +156,8 @@ pub enum Command {
         delivery: u8,
         /// By which route.
         route: Label,
+        /// By which channel in the end.
+        channel: Label,
         /// What it came to.
         result: SendResult,
     },

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     account::{Account, PasswordHash},
-    challenge::{ChallengeView, MessageFacts},
+    challenge::{ChallengeView, Delivery, MessageFacts},
     code::Code,
     label::Label,
     number::PhoneNumber,
@@ -29,10 +29,23 @@ pub struct Decision {
     pub replayed: bool,
     /// Pending challenges that this decision found to have run out; counted when `next` is committed.
     pub lapsed: u8,
-    /// The code was right: how long after its challenge was started; counted when `next` is committed.
-    pub verified_after_ms: Option<Millis>,
+    /// The code was right: of which challenge; counted when `next` is committed.
+    pub verified: Option<Verified>,
     /// What is left of the door's send window after it.
     pub quota: SendQuota,
+}
+
+/// A challenge whose code was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Which.
+    pub nonce: u64,
+    /// The key that its ids are sealed under.
+    pub key: KeyId,
+    /// How long after it was started.
+    pub after_ms: Millis,
+    /// Its sends.
+    pub deliveries: Vec<Delivery>,
 }
 
 /// A message to be sent. The only place where a code leaves the core.

@@ -14,6 +14,8 @@ pub struct Door {
     pub purpose: Label,
 }
 
+/// The channel that leaves it to us by what a code travels.
+pub const AUTO: Label = Label::of("auto");
 /// The purpose of signing in.
 pub const LOGIN: Label = Label::of("login");
 /// How a session was opened that a password opened; no code is ever asked for at such a door.

@@ -120,6 +120,12 @@ impl SendLog {
         }
     }
 
+    /// Who asked for the last send of a challenge; whether by a key is not kept, so the share of an address binds.
+    pub(super) fn sender_of(&self, challenge: u64) -> Option<Sender> {
+        let last = self.sends.iter().rfind(|sent| sent.challenge == challenge)?;
+        Some(Sender { address: last.address, keyed: false, unpaid: false })
+    }
+
     pub(super) fn add(&mut self, sent: Sent) {
         self.sends.push(sent);
     }

@@ -80,6 +80,7 @@ fn reason(failure: &Failure) -> &'static str {
         Failure::Refused(refused) => refusal(&refused.refusal),
         Failure::NotDelivered { class, .. } => class.label(),
         Failure::DeliveryUnknown { .. } => "delivery_unknown",
+        Failure::ProofOfWorkRequired(_) => "proof_of_work",
         Failure::SendsOverloaded | Failure::PasswordsOverloaded => "overloaded",
         Failure::NoRoute { .. } => "no_route",
         Failure::ChannelUnsupported => "channel",

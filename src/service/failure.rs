@@ -9,7 +9,7 @@ use crate::{
     token::TokenError,
 };
 
-use super::verification::Verification;
+use super::{proof_of_work::Challenge, verification::Verification};
 
 /// Everything that is not a success. Holds no code, no token and no full number.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub enum Failure {
         /// The verification it was for.
         verification: Box<Verification>,
     },
+    /// A message is sent only to who has done this work; nothing was decided.
+    ProofOfWorkRequired(Challenge),
     /// As many sends as allowed are under way; nothing was decided.
     SendsOverloaded,
     /// No gateway can take it now: all that could are failing, or the day's budget is spent. Nothing was decided.

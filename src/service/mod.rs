@@ -2,8 +2,8 @@
 //!
 //! `verification` (start, resend, check, cancel, read) · `sign_in` (receipts, refresh, revocation) · `tokens` (signing) ·
 //! `passwords` (registering, signing in with a password) · `user` (what a signed-in person may do) · `admin` · `moving`
-//! (phone change) · `sending` (from a draft to a settled send). Typed text is read by `number`, `code_input` and `profile`; `audit`
-//! and `meters` tell what happened.
+//! (phone change) · `proof_of_work` (before a send) · `sending` (from a draft to a settled send). Typed text is read by `number`,
+//! `code_input` and `profile`; `audit` and `meters` tell what happened.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -12,6 +12,7 @@
 
 mod admin;
 pub mod audit;
+mod auto;
 pub mod code_input;
 pub mod digits;
 mod failure;
@@ -20,6 +21,7 @@ mod moving;
 pub mod number;
 mod passwords;
 pub mod profile;
+pub mod proof_of_work;
 mod sending;
 mod sign_in;
 pub mod tokens;
@@ -34,7 +36,7 @@ use tokio_util::task::TaskTracker;
 pub use self::{
     failure::{Failure, Refused, whole_seconds},
     passwords::GrantRef,
-    sending::AUTO,
+    proof_of_work::{Challenge, ProofOfWork},
     sign_in::Introspection,
     tokens::{RefreshStyle, SignedInTokens, TokenFacts, TokenStyle},
     user::User,
@@ -93,6 +95,8 @@ pub struct Origin {
     pub bucket: IpAddr,
     /// The back end that called with a key, if one did.
     pub caller: Option<Caller>,
+    /// The proof of work that came along, unread.
+    pub proof: Option<String>,
     /// The request's `Idempotency-Key` and a digest of what it asks, if a key came.
     pub idempotency: Option<IdempotencyInput>,
 }
@@ -143,6 +147,8 @@ pub struct Parts {
     pub sender: sms::sender::Sender,
     /// What messages say.
     pub texts: sms::text::Texts,
+    /// Work that is asked for before a message is sent, if any is.
+    pub proof_of_work: Option<ProofOfWork>,
     /// Codes and ids.
     pub keys: Arc<Keyring>,
     /// Tokens.
@@ -159,6 +165,8 @@ pub struct Parts {
     pub dialects: Vec<&'static str>,
     /// Numbers that nothing is sent to, with the digits of their codes.
     pub test_numbers: HashMap<PhoneNumber, String>,
+    /// Messages of channel `auto` that are watched over at once; the rest stay at their first way.
+    pub auto_waiting_max: usize,
     /// Answer starts with their code (`dev.show_codes`); never beside a gateway that really sends.
     pub show_codes: bool,
 }
@@ -168,6 +176,7 @@ pub struct Parts {
 pub struct Service {
     parts: Arc<Parts>,
     tasks: TaskTracker,
+    waiting: Arc<auto::Waiting>,
     meters: Arc<meters::Meters>,
 }
 
@@ -185,7 +194,8 @@ impl Service {
     /// A service over its parts. Make it after the metrics recorder was installed: it keeps the handles.
     pub fn new(parts: Parts) -> Self {
         let meters = Arc::new(meters::Meters::new(&parts.dialects));
-        Self { parts: Arc::new(parts), tasks: TaskTracker::new(), meters }
+        let waiting = Arc::new(auto::Waiting::new(parts.auto_waiting_max));
+        Self { parts: Arc::new(parts), tasks: TaskTracker::new(), waiting, meters }
     }
 
     /// The clock that every decision goes by.
@@ -205,6 +215,7 @@ impl Service {
 
     /// Waits until sends and phone changes under way have ended. Call it after the doors are closed.
     pub async fn finish(&self) {
+        self.waiting.close();
         self.tasks.close();
         self.tasks.wait().await;
     }

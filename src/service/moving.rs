@@ -123,7 +123,8 @@ impl Service {
 
     /// Tells the old number. It is best effort: the account has moved whether or not the notice arrives.
     fn notify_old_number(&self, from: PhoneNumber, account: &Account) {
-        let text = self.parts.texts.phone_changed(account.profile.locale.as_deref());
+        let (texts, asked) = (&self.parts.texts, account.profile.locale.as_deref());
+        let (text, locale) = (texts.phone_changed(asked), texts.picked_for_notice(asked).to_owned());
         let facts = [from.as_u64(), account.user_id, account.verified_at.0].map(u64::to_be_bytes);
         let id = u128::from_be_bytes(self.parts.keys.tag("notice", &facts.each_ref().map(|fact| fact.as_slice())));
         let service = self.clone();
@@ -131,7 +132,7 @@ impl Service {
             for _ in 0..NOTICE_TRIES {
                 let plan = service.parts.sender.plan(destination(from), Way::Channel(Channel::Sms));
                 if let Ok(permit) = service.parts.sender.reserve(&plan) {
-                    let sms = Sms::notice(id, from, &text);
+                    let sms = Sms { locale, ..Sms::notice(id, from, &text) };
                     if let Err(error) = service.parts.sender.send(permit, sms, &plan).await.result {
                         tracing::warn!(phone = %from, %error, "the old number could not be told of its change");
                     }

@@ -135,12 +135,13 @@ impl Service {
         Code::from_digits(&code)
     }
 
-    /// Sends the same code again.
+    /// Sends the same code again, by another channel if one is named.
     pub async fn resend(
         &self,
         dialect: &Dialect,
         origin: &Origin,
         of: VerificationRef,
+        channel: Option<Label>,
         chosen: Option<Code>,
     ) -> Result<Answer<Verification>, Failure> {
         let chosen = match chosen {
@@ -150,8 +151,9 @@ impl Service {
             }
             given => given,
         };
-        let command = Command::Resend { nonce: of.nonce, sender: self.sender_for(origin, of.phone), chosen };
-        self.issue(dialect, origin, of.phone, None, command).await
+        let sender = self.sender_for(origin, of.phone);
+        let command = Command::Resend { nonce: of.nonce, sender, channel, chosen };
+        self.issue(dialect, origin, of.phone, channel.map(way), command).await
     }
 
     /// Checks a code by id.

@@ -27,7 +27,7 @@ pub use self::{
         HttpLimits, Kavenegar, Mshastra, Sns, Telegram, Twilio, TwilioVerify, TwilioVoice, Vonage, VonageMessages,
         Webhook,
     },
-    policy::{Api, Codes, Dev, Limits, Password, Token},
+    policy::{Api, Codes, Dev, Limits, Password, ProofMode, ProofOfWork, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
     sms::{Channel, GatewayKind, Route, Simulated, Sms},
@@ -65,6 +65,8 @@ pub struct Settings {
     pub password: Password,
     /// `[api]`: who may call.
     pub api: Api,
+    /// `[proof_of_work]`: work that is asked for before a message is sent.
+    pub proof_of_work: ProofOfWork,
     /// `[dialects.*]`, by their names.
     pub dialects: BTreeMap<String, Dialect>,
     /// `[cookies]`: they may travel over https alone.
@@ -179,6 +181,7 @@ impl Settings {
             token: Token::read(reader),
             password: Password::read(reader),
             api: Api::read(reader),
+            proof_of_work: ProofOfWork::read(reader),
             dialects: Dialect::read_all(reader),
             secure_cookies: reader.flag("cookies.secure"),
             sms: Sms::read(reader),

@@ -168,6 +168,39 @@ fn origin(text: &str) -> Option<String> {
     is_authority(authority).then(|| text.to_ascii_lowercase())
 }
 
+/// When a client must have done work before a message is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProofMode {
+    /// Never.
+    Off,
+    /// Before every message, unless a back end asks with its key.
+    Always,
+}
+
+/// `[proof_of_work]`.
+#[derive(Debug, Clone)]
+pub struct ProofOfWork {
+    /// When it is asked for.
+    pub mode: ProofMode,
+    /// Leading zero bits of the hash.
+    pub bits: u8,
+    /// Life of a challenge.
+    pub ttl: Duration,
+    /// Spent challenges remembered at once.
+    pub used_max: usize,
+}
+
+impl ProofOfWork {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            mode: r.choice("proof_of_work.mode", ("off", ProofMode::Off), &[("always", ProofMode::Always)]),
+            bits: r.number("proof_of_work.bits", 8..=30),
+            ttl: r.seconds("proof_of_work.ttl_s", 10..=3_600),
+            used_max: r.number("proof_of_work.used_max", 100..=10_000_000),
+        }
+    }
+}
+
 /// `[dev]`: switches that are refused in earnest.
 #[derive(Debug, Clone)]
 pub struct Dev {

@@ -211,7 +211,7 @@ impl Sms {
             auto_waiting_max: r.number("sms.auto_waiting_max", 0..=1_000_000),
             statistics_half_life: r.seconds("sms.statistics_half_life_s", 60..=604_800),
             breaker_failures: r.number("sms.breaker_failures", 1..=1_000),
-            breaker_open: r.millis("sms.breaker_open_ms", 100..=600_000),
+            breaker_open: r.millis("sms.breaker_open_ms", 0..=600_000),
             breaker_open_max: r.millis("sms.breaker_open_max_ms", 100..=3_600_000),
             app_name: r.text("sms.app_name"),
             default_locale: r.text("sms.default_locale"),

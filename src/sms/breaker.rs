@@ -20,8 +20,8 @@ use super::SendClass;
 pub struct BreakerSettings {
     /// Faults in a row that open it, 1 to 1,000. Default 5: one lost packet is no reason, five are.
     pub failures: u32,
-    /// How long it stays open at first, in milliseconds, 100 to 600,000. Default 5,000; doubles each time that the
-    /// probe fails.
+    /// How long it stays open at first, in milliseconds, up to 600,000. Default 5,000; doubles each time that the
+    /// probe fails. 0: it never opens.
     pub open_ms: u64,
     /// Longest time open, in milliseconds, up to 3,600,000. Default 120,000: a provider that is back is used within
     /// two minutes.
@@ -131,6 +131,9 @@ impl Breaker {
 
     /// Takes in what a message came to.
     pub(super) fn heard(&mut self, result: Result<(), SendClass>, now: Instant) -> Option<Change> {
+        if self.settings.open_ms == 0 {
+            return None;
+        }
         let was_closed = matches!(self.position, Position::Closed);
         match health(result) {
             Health::Good => {
@@ -249,6 +252,16 @@ mod tests {
         assert!(breaker.admit(now + ms(2_000)), "the first probe was lost");
         assert_eq!(breaker.heard(Err(SendClass::RegionDenied), now + ms(2_000)), None);
         assert!(breaker.admit(now + ms(2_000)), "it learnt nothing");
+    }
+
+    #[test]
+    fn none_opens_where_it_is_off() {
+        let mut breaker = Breaker::new(BreakerSettings { open_ms: 0, ..BreakerSettings::default() });
+        let now = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(breaker.heard(Err(SendClass::AuthFailed), now), None);
+            assert!(breaker.admit(now));
+        }
     }
 
     /// What was under way when it opened neither prolongs nor closes by a fault; a late success closes it.

@@ -232,6 +232,11 @@ pub trait Gateway: fmt::Debug + Send + Sync + 'static {
     /// One try. Time limits per try are the adapter's own; retries are not.
     async fn send(&self, sms: &Sms) -> Result<Accepted, SendError>;
 
+    /// True if [`conclude`](Self::conclude) does anything.
+    fn wants_verdicts(&self) -> bool {
+        false
+    }
+
     /// Tells the provider how the verification ended whose message had this reference, if it wants to know. Best
     /// effort: a fault is logged and nothing hangs on it.
     async fn conclude(&self, _reference: &str, _verdict: Verdict) {}

@@ -75,6 +75,13 @@ impl Plan {
         self.legs.len()
     }
 
+    /// The same without its last step.
+    #[must_use]
+    pub fn but_last(mut self) -> Self {
+        self.legs.pop();
+        self
+    }
+
     /// The channel of its first step.
     pub fn first_channel(&self) -> Option<Channel> {
         self.legs.first().map(|leg| leg.channel)

@@ -19,15 +19,51 @@ ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
 /// Letters of its extension table: an escape and a septet.
 const GSM_EXTENDED: &str = "€[]{}\\^~|\u{c}";
 
-/// The parts a text is sent as; an empty text is one part.
+/// What a text is sent in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alphabet {
+    /// The default alphabet with its extension table; units are septets.
+    Gsm7,
+    /// Everything else; units are UTF-16 code units.
+    Ucs2,
+}
+
+impl Alphabet {
+    /// The name that providers use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gsm7 => "GSM-7",
+            Self::Ucs2 => "UCS-2",
+        }
+    }
+}
+
+/// A text as it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure {
+    /// In what.
+    pub alphabet: Alphabet,
+    /// How long, in that alphabet's units.
+    pub units: usize,
+    /// In how many parts, each of which is billed; an empty text is one.
+    pub parts: usize,
+}
+
+/// Measures a text.
 ///
 /// A single letter outside GSM-7 makes the whole text UCS-2. Neither an escape pair nor a surrogate
 /// pair is cut, so a part may stay short by one unit.
+pub fn measure(text: &str) -> Measure {
+    let (alphabet, room, widths) = match text.chars().map(septets).collect::<Option<Vec<_>>>() {
+        Some(widths) => (Alphabet::Gsm7, GSM, widths),
+        None => (Alphabet::Ucs2, UCS2, text.chars().map(char::len_utf16).collect()),
+    };
+    Measure { alphabet, units: widths.iter().sum(), parts: fill(&room, &widths) }
+}
+
+/// The parts a text is sent as.
 pub fn parts(text: &str) -> usize {
-    match text.chars().map(septets).collect::<Option<Vec<_>>>() {
-        Some(widths) => fill(&GSM, &widths),
-        None => fill(&UCS2, &text.chars().map(char::len_utf16).collect::<Vec<_>>()),
-    }
+    measure(text).parts
 }
 
 /// True if every letter is in GSM-7, its extension table included.
@@ -92,6 +128,24 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(parts(&text), expected, "{} letters", text.chars().count());
+        }
+    }
+
+    /// One letter decides for all; an escape costs a unit of its own.
+    #[test]
+    fn alphabets_and_units() {
+        let table = [
+            ("clave", Alphabet::Gsm7, 5),
+            ("código", Alphabet::Ucs2, 6),
+            ("à é ù ñ ö ü", Alphabet::Gsm7, 11),
+            ("Ç", Alphabet::Gsm7, 1),
+            ("ç", Alphabet::Ucs2, 1),
+            ("5 €", Alphabet::Gsm7, 4),
+            ("😀", Alphabet::Ucs2, 2),
+            ("", Alphabet::Gsm7, 0),
+        ];
+        for (text, alphabet, units) in table {
+            assert_eq!(measure(text), Measure { alphabet, units, parts: 1 }, "{text}");
         }
     }
 

@@ -228,6 +228,17 @@ impl Sender {
         plan
     }
 
+    /// The plan with the steps first that come after this one, then those before it, and this one itself last.
+    #[must_use]
+    pub fn after(&self, plan: Plan, route: &str, channel: Channel) -> Plan {
+        let is_used = |leg: &Leg| leg.channel == channel && self.lines.get(leg.line).is_some_and(|l| l.name() == route);
+        let mut plan = plan;
+        if let Some(at) = plan.legs.iter().position(is_used) {
+            plan.legs.rotate_left(at + 1);
+        }
+        plan
+    }
+
     /// Takes a slot, or says at once why not. To be called before the commit, so that a refusal changes nothing.
     pub fn reserve(&self, plan: &Plan) -> Result<SendPermit, NoPermit> {
         let mut waits = plan.legs.iter().filter_map(|leg| self.lines.get(leg.line)).map(Line::wait);

@@ -4,13 +4,15 @@
 //! takes text from a request: a request picks among what the configuration holds (security 108, 112).
 
 mod autofill;
+mod built_in;
 mod template;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::autofill::{AppHash, WebOtpHost};
 use self::{
     autofill::Allowed,
+    built_in::BUILT_IN,
     template::{Facts, Kind, Template},
 };
 use super::{
@@ -18,7 +20,7 @@ use super::{
     segments::{air_bytes, parts},
 };
 
-/// What the messages say. The maps add to the built-in English (`en`) and Persian (`fa`) texts, or replace them.
+/// What the messages say. The maps add to the built-in texts, or replace them.
 #[derive(Debug, Clone)]
 pub struct TextSettings {
     /// The name people know the service by, in every message. 1 to 32 letters. Default `otpd`.
@@ -78,15 +80,18 @@ pub struct CodeFacts<'a> {
 
 /// A text of a code that belongs to one API. Placeholders: `{code}` (exactly once), `{app}`, `{minutes}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CodeText(Template);
+pub struct CodeText {
+    locale: &'static str,
+    template: Template,
+}
 
 impl CodeText {
-    /// Parses it; the error says what is wrong with it.
-    pub fn parse(source: &str) -> Result<Self, &'static str> {
+    /// Parses a text in a language (BCP 47, lower case); the error says what is wrong with it.
+    pub fn parse(locale: &'static str, source: &str) -> Result<Self, &'static str> {
         let template = Template::parse(Kind::Code, source)?;
         let longest = template.fill(&Facts { code: LONGEST_CODE, app: "otpd", minutes: 99 });
         template::check_text(&longest, Some(LONGEST_CODE))?;
-        Ok(Self(template))
+        Ok(Self { locale, template })
     }
 }
 
@@ -99,21 +104,6 @@ impl std::fmt::Debug for Code<'_> {
         f.write_str("***")
     }
 }
-
-/// Built-in texts: (locale, code message, notice of a moved account). The code comes in the first sentence and is the
-/// only number of three or more digits, because phones look for it there.
-const BUILT_IN: [(&str, &str, &str); 2] = [
-    (
-        "en",
-        "{code} is your {app} code. It is valid for {minutes} min.",
-        "Your {app} account was moved to another phone number. If this was not you, contact support.",
-    ),
-    (
-        "fa",
-        "کد تایید {app}: {code}\nاعتبار {minutes} دقیقه",
-        "حساب {app} شما به شماره دیگری منتقل شد. اگر کار شما نبود، با پشتیبانی تماس بگیرید.",
-    ),
-];
 
 /// Longest code there is, for checking that a text still fits.
 const LONGEST_CODE: &str = "1357902468";
@@ -131,6 +121,7 @@ pub struct Texts {
     codes: Localized,
     phone_changed: Localized,
     allowed: Allowed,
+    left_out: Vec<SettingError>,
 }
 
 impl Texts {
@@ -140,16 +131,22 @@ impl Texts {
         if !(1..=10).contains(&settings.parts_max) {
             return Err(SettingError::new("text.parts_max", "must be 1 to 10"));
         }
-        let codes = BUILT_IN.map(|(locale, code, _)| (locale, code));
-        let notices = BUILT_IN.map(|(locale, _, notice)| (locale, notice));
         let default = &settings.default_locale;
-        let texts = Self {
+        let codes = BUILT_IN.iter().map(|text| (text.locale, text.code));
+        let notices = BUILT_IN.iter().map(|text| (text.locale, text.phone_changed));
+        let mut texts = Self {
             codes: Localized::new(Kind::Code, codes, &settings.templates, default)?,
             phone_changed: Localized::new(Kind::PhoneChanged, notices, &settings.phone_changed, default)?,
             allowed: Allowed::new(&settings)?,
             app: settings.app,
+            left_out: Vec::new(),
         };
-        texts.check(settings.parts_max)?;
+        let faults = texts.codes.faults(|locale| texts.check_code(locale, settings.parts_max));
+        let unfit = texts.codes.drop_unfit(faults)?;
+        texts.left_out.extend(unfit);
+        let faults = texts.phone_changed.faults(|locale| texts.check_notice(locale, settings.parts_max));
+        let unfit = texts.phone_changed.drop_unfit(faults)?;
+        texts.left_out.extend(unfit);
         Ok(texts)
     }
 
@@ -159,7 +156,7 @@ impl Texts {
         let hash = facts.app_hash.or_else(|| self.allowed.default_hash());
         let minutes = (facts.valid_s / 60).clamp(1, 99);
         let Code(code) = facts.code;
-        let template = facts.own.map_or_else(|| self.codes.pick(facts.locale), |own| &own.0);
+        let template = facts.own.map_or_else(|| self.codes.pick(facts.locale).1, |own| &own.template);
         let mut text = template.fill(&Facts { code, app: &self.app, minutes });
         // The hash comes first: the line of the page has to be the last.
         if let Some(hash) = hash {
@@ -173,7 +170,28 @@ impl Texts {
 
     /// The text that tells an old number that its account moved away. Names no number and holds no code.
     pub fn phone_changed(&self, locale: Option<&str>) -> String {
-        self.phone_changed.pick(locale).fill(&Facts { code: "", app: &self.app, minutes: 0 })
+        self.phone_changed.pick(locale).1.fill(&Facts { code: "", app: &self.app, minutes: 0 })
+    }
+
+    /// The language that [`Texts::code`] of the same facts is in (BCP 47, lower case).
+    pub fn picked<'a>(&'a self, facts: &CodeFacts<'a>) -> &'a str {
+        facts.own.map_or_else(|| self.codes.pick(facts.locale).0, |own| own.locale)
+    }
+
+    /// The same of [`Texts::phone_changed`].
+    pub fn picked_for_notice(&self, locale: Option<&str>) -> &str {
+        self.phone_changed.pick(locale).0
+    }
+
+    /// Built-in texts that are not used, because under these settings (a long name, a long host, few parts) they would
+    /// be too long to send; who asks for their language is told in the default one.
+    pub fn left_out(&self) -> &[SettingError] {
+        &self.left_out
+    }
+
+    /// The longest lines that a request may have added, as far as the configuration lists them.
+    pub fn longest_lines(&self) -> (Option<&WebOtpHost>, Option<&AppHash>) {
+        (self.allowed.longest_host(), self.allowed.any_hash())
     }
 
     /// The locales that codes are told in, in lower case.
@@ -196,40 +214,37 @@ impl Texts {
         self.allowed.hash(hash)
     }
 
-    /// Every text in every locale, at its longest, must be fit to send.
-    fn check(&self, parts_max: usize) -> Result<(), SettingError> {
-        for (locale, template) in &self.codes.by_locale {
-            let setting = || format!("text.templates.{locale}");
-            let bare = template.fill(&Facts { code: LONGEST_CODE, app: &self.app, minutes: 99 });
-            template::check_text(&bare, Some(LONGEST_CODE)).map_err(|reason| SettingError::new(setting(), reason))?;
-            let longest = CodeFacts {
-                code: Code(LONGEST_CODE),
-                valid_s: u32::MAX,
-                locale: Some(locale),
-                webotp_host: self.allowed.longest_host(),
-                app_hash: self.allowed.any_hash(),
-                own: None,
-            };
-            if parts(&self.code(&longest)) > parts_max {
-                return Err(SettingError::new(setting(), "is longer than parts_max allows, lines for phones included"));
-            }
-            let usual =
-                CodeFacts { code: Code(USUAL_CODE), valid_s: 120, locale: Some(locale), ..CodeFacts::default() };
-            if self.allowed.default_hash().is_some() && air_bytes(&self.code(&usual)) > ANDROID_BYTES_MAX {
-                let reason =
-                    "is longer than the 140 bytes that Android reads, the lines of app_hash and webotp_host included";
-                return Err(SettingError::new(setting(), reason));
-            }
+    /// A code's text at its longest must be fit to send.
+    fn check_code(&self, locale: &str, parts_max: usize) -> Result<(), &'static str> {
+        let (_, template) = self.codes.pick(Some(locale));
+        let bare = template.fill(&Facts { code: LONGEST_CODE, app: &self.app, minutes: 99 });
+        template::check_text(&bare, Some(LONGEST_CODE))?;
+        let (webotp_host, app_hash) = self.longest_lines();
+        let longest = CodeFacts {
+            code: Code(LONGEST_CODE),
+            valid_s: u32::MAX,
+            locale: Some(locale),
+            webotp_host,
+            app_hash,
+            own: None,
+        };
+        if parts(&self.code(&longest)) > parts_max {
+            return Err("is longer than parts_max allows, lines for phones included");
         }
-        for locale in self.phone_changed.by_locale.keys() {
-            let setting = || format!("text.phone_changed.{locale}");
-            let text = self.phone_changed(Some(locale));
-            template::check_text(&text, None).map_err(|reason| SettingError::new(setting(), reason))?;
-            if parts(&text) > parts_max {
-                return Err(SettingError::new(setting(), "is longer than parts_max allows"));
-            }
+        let usual = CodeFacts { code: Code(USUAL_CODE), valid_s: 120, locale: Some(locale), ..CodeFacts::default() };
+        if self.allowed.default_hash().is_some() && air_bytes(&self.code(&usual)) > ANDROID_BYTES_MAX {
+            return Err(
+                "is longer than the 140 bytes that Android reads, the lines of app_hash and webotp_host included",
+            );
         }
         Ok(())
+    }
+
+    /// So must a notice.
+    fn check_notice(&self, locale: &str, parts_max: usize) -> Result<(), &'static str> {
+        let text = self.phone_changed(Some(locale));
+        template::check_text(&text, None)?;
+        if parts(&text) > parts_max { Err("is longer than parts_max allows") } else { Ok(()) }
     }
 }
 
@@ -247,45 +262,68 @@ fn check_app(app: &str) -> Result<(), SettingError> {
 /// One text in several locales. Keys are lower-case.
 #[derive(Debug)]
 struct Localized {
+    kind: Kind,
     by_locale: BTreeMap<String, Template>,
-    default: Template,
+    /// The keys that the operator wrote a text for.
+    own: BTreeSet<String>,
+    default: (String, Template),
 }
 
 impl Localized {
-    fn new(
+    fn new<'a>(
         kind: Kind,
-        built_in: [(&str, &str); 2],
-        configured: &BTreeMap<String, String>,
+        built_in: impl Iterator<Item = (&'a str, &'a str)>,
+        configured: &'a BTreeMap<String, String>,
         default: &str,
     ) -> Result<Self, SettingError> {
         let mut by_locale = BTreeMap::new();
-        let mut add = |locale: &str, source: &str| {
-            let setting = || format!("text.{}.{locale}", kind.setting());
+        let configured = configured.iter().map(|(locale, source)| (locale.as_str(), source.as_str()));
+        let own = configured.clone().map(|(locale, _)| locale.to_ascii_lowercase()).collect();
+        for (locale, source) in built_in.chain(configured) {
             if !is_locale(locale) {
-                return Err(SettingError::new(
-                    format!("text.{}", kind.setting()),
-                    "has a key that is no BCP 47 locale",
-                ));
+                let table = format!("text.{}", kind.setting());
+                return Err(SettingError::new(table, "has a key that is no BCP 47 locale"));
             }
-            let template = Template::parse(kind, source).map_err(|reason| SettingError::new(setting(), reason))?;
+            let template = Template::parse(kind, source);
+            let template = template.map_err(|reason| SettingError::new(setting(kind, locale), reason))?;
             by_locale.insert(locale.to_ascii_lowercase(), template);
-            Ok(())
+        }
+        let Some((locale, template)) = lookup(&by_locale, default) else {
+            return Err(SettingError::new("text.default_locale", "has no template"));
         };
-        for (locale, source) in built_in {
-            add(locale, source)?;
-        }
-        for (locale, source) in configured {
-            add(locale, source)?;
-        }
-        match lookup(&by_locale, default).cloned() {
-            Some(default) => Ok(Self { by_locale, default }),
-            None => Err(SettingError::new("text.default_locale", "has no template")),
-        }
+        let default = (locale.to_owned(), template.clone());
+        Ok(Self { kind, by_locale, own, default })
     }
 
-    fn pick(&self, locale: Option<&str>) -> &Template {
-        locale.and_then(|locale| lookup(&self.by_locale, locale)).unwrap_or(&self.default)
+    /// The locale that is nearest to this one, or the default one, with its text.
+    fn pick(&self, locale: Option<&str>) -> (&str, &Template) {
+        let nearest = locale.and_then(|locale| lookup(&self.by_locale, locale));
+        nearest.unwrap_or((&self.default.0, &self.default.1))
     }
+
+    /// What is wrong with the text of each locale.
+    fn faults(&self, check: impl Fn(&str) -> Result<(), &'static str>) -> Vec<(String, &'static str)> {
+        let fault = |locale: &String| check(locale).err().map(|reason| (locale.clone(), reason));
+        self.by_locale.keys().filter_map(fault).collect()
+    }
+
+    /// An operator's own text and the default one must be good. A built-in one that is not goes away, and is returned:
+    /// nobody should have to write texts in languages that she never sends.
+    fn drop_unfit(&mut self, faults: Vec<(String, &'static str)>) -> Result<Vec<SettingError>, SettingError> {
+        let drop = |(locale, reason): (String, &'static str)| {
+            let error = SettingError::new(setting(self.kind, &locale), reason);
+            if self.own.contains(&locale) || self.default.0 == locale {
+                return Err(error);
+            }
+            self.by_locale.remove(&locale);
+            Ok(error)
+        };
+        faults.into_iter().map(drop).collect()
+    }
+}
+
+fn setting(kind: Kind, locale: &str) -> String {
+    format!("text.{}.{locale}", kind.setting())
 }
 
 /// Longest locale, in bytes; longer ones are nothing a person chose.
@@ -297,15 +335,15 @@ fn is_locale(locale: &str) -> bool {
 }
 
 /// RFC 4647 lookup: the locale itself, then without its last subtag, and so on.
-fn lookup<'a>(by_locale: &'a BTreeMap<String, Template>, locale: &str) -> Option<&'a Template> {
+fn lookup<'a>(by_locale: &'a BTreeMap<String, Template>, locale: &str) -> Option<(&'a str, &'a Template)> {
     let locale = locale.replace('_', "-").to_ascii_lowercase();
     if !is_locale(&locale) {
         return None;
     }
     let mut range = locale.as_str();
     loop {
-        if let Some(template) = by_locale.get(range) {
-            return Some(template);
+        if let Some((locale, template)) = by_locale.get_key_value(range) {
+            return Some((locale, template));
         }
         (range, _) = range.rsplit_once('-')?;
     }

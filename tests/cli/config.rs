@@ -12,10 +12,48 @@ async fn what_is_in_force_can_be_read() {
     let shown = said.well();
     let parsed: toml::Table = shown.parse().unwrap_or_else(|error| panic!("{error}: {shown}"));
     assert_eq!(parsed["sms"]["app_name"].as_str(), Some("چای"));
-    let line = |locale: &str| shown.lines().find(|line| line.starts_with(&format!("#   {locale} "))).unwrap();
-    assert!(line("en").contains("1 part ") && line("en").contains("135790 is your چای code"), "{shown}");
-    assert!(line("fa").contains("1 part "), "{shown}");
+    assert_eq!(row(&shown, "en"), r#"UCS-2 47 1 "135790 is your چای code. It is valid for 5 min.""#);
+    assert_eq!(row(&shown, "ru"), r#"UCS-2 32 1 "Код چای: 135790\nДействует 5 мин.""#);
     assert!(!place.data().exists(), "nothing is made");
+}
+
+/// The first row of the tables of texts that has this name, with single spaces.
+fn row(shown: &str, name: &str) -> String {
+    let rest = |line: &str| Some(line.strip_prefix(&format!("#   {name} "))?.to_owned());
+    let words = shown.lines().find_map(rest).unwrap_or_else(|| panic!("no {name}: {shown}"));
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What every text costs, the dialects' own ones too, and which cost more than one part or cannot be used.
+#[tokio::test]
+async fn the_cost_of_every_text_is_shown() {
+    let place = Place::new();
+    let settings = [
+        ("OTPD__SMS__APP_NAME", "Acme"),
+        ("OTPD__SMS__WEBOTP_HOSTS", "accounts.login.example.com"),
+        ("OTPD__SMS__PARTS_MAX", "2"),
+        ("OTPD__CODES__TTL_S", "120"),
+    ];
+    let shown = place.run_with(&["check-config"], &settings).await.well();
+    let es = r#"GSM-7 79 1 "135790 es tu clave de Acme. Vence en 2 min.\n@accounts.login.example.com #135790""#;
+    assert_eq!(row(&shown, "es"), es);
+    // The line for the page is the part too many.
+    assert!(row(&shown, "hi").starts_with("UCS-2 68 1 "), "{shown}");
+    assert!(row(&shown, "pt").starts_with("UCS-2 72 2* "), "{shown}");
+    let notices = shown.split_once("# The notice").unwrap().1;
+    assert!(row(notices, "de").starts_with("GSM-7 108 1 "), "{shown}");
+    assert!(row(notices, "tr").starts_with("UCS-2 66 1 "), "{shown}");
+    // With the dialect's own digits, minutes and lines.
+    let own = r#"UCS-2 52 1 "کد تایید شما: 135790\n\nاین کد تا 5 دقیقه اعتبار دارد.""#;
+    assert_eq!(row(&shown, "usr_otp"), own);
+    assert!(row(&shown, "signup_login").starts_with(r#"GSM-7 74 1 "Your Loopin"#), "{shown}");
+    assert!(row(&shown, "typed_verification").ends_with(r#"Your OTP is 1357""#), "{shown}");
+    // What nobody wrote and does not fit is told and left out.
+    let few = [settings[0], settings[1], ("OTPD__SMS__PARTS_MAX", "1")];
+    let said = place.run_with(&["check-config"], &few).await;
+    let told = "warning: sms.templates.pt: the built-in text is not used: it is longer than parts_max allows";
+    assert!(said.err.contains(told), "{said:#?}");
+    assert!(said.well().lines().all(|line| !line.starts_with("#   pt ") || line.contains("GSM-7")));
 }
 
 /// What is wrong is named by its key in config.toml, all of it at once, and the exit code is 2, for `serve` too.

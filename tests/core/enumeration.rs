@@ -134,6 +134,7 @@ fn command(dialect: &str, path: &Path, act: Act) -> Command {
             nonce: newest.0,
             delivery: 0,
             route: Label::of("console"),
+            channel: Label::of("sms"),
             result: SendResult::Failed { number_at_fault: false },
         },
         Act::Start | Act::ALittleLater | Act::AfterExpiry | Act::ALittleBack | Act::FarBack => {

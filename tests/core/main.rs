@@ -7,6 +7,7 @@
 //! | `codes` | derived codes, sealed ids, refresh tokens, what `Debug` shows |
 //! | `enumeration` `password_sequences` | every sequence of a few commands |
 //! | `model` `asks` `answers` `properties` | random sequences against a naive model that keeps all history |
+//! | `ways` | channels, another way after silence, test numbers |
 //! | `snapshots` | golden bytes, damage, size |
 //!
 //! A script is written by typing the left side of each line and running with `UPDATE_EXPECT=1`; then it is read.
@@ -41,4 +42,5 @@ mod sends;
 mod sessions;
 mod shut;
 mod snapshots;
+mod ways;
 mod world;

@@ -256,7 +256,9 @@ impl Pair {
                 start.sender = sender;
                 (Command::Start(Box::new(start)), door.dialect)
             }
-            Ask::Resend { nonce, sender } => (Command::Resend { nonce, sender, chosen: None }, of(nonce)),
+            Ask::Resend { nonce, sender } => {
+                (Command::Resend { nonce, sender, channel: None, chosen: None }, of(nonce))
+            }
             Ask::Settle { nonce, send, route, result } => {
                 let result = match result {
                     Settled::Accepted => SendResult::Accepted,
@@ -265,7 +267,7 @@ impl Pair {
                     Settled::Unknown => SendResult::Unknown,
                 };
                 let delivery = u8::try_from(send).unwrap();
-                (Command::Settle { nonce, delivery, route, result }, of(nonce))
+                (Command::Settle { nonce, delivery, route, channel: Label::of("sms"), result }, of(nonce))
             }
             Ask::Receipt { nonce, send, route, arrival } => {
                 let delivery = u8::try_from(send).unwrap();

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use expect_test::Expect;
 use otpd::record::{
-    Account, Arrival, Code, Command, Door, IdempotencyKey, Label, OnMatch, Outcome, PasswordHash, ProfilePatch,
+    AUTO, Account, Arrival, Code, Command, Door, IdempotencyKey, Label, OnMatch, Outcome, PasswordHash, ProfilePatch,
     Request, SendResult, Sender, Target, UnixMillis,
 };
 
@@ -169,7 +169,7 @@ impl<'a> Line<'a> {
     }
 
     fn sender(&self) -> Sender {
-        Sender { address: self.address(), keyed: self.words.contains(&"keyed"), unpaid: false }
+        Sender { address: self.address(), keyed: self.words.contains(&"keyed"), unpaid: self.words.contains(&"unpaid") }
     }
 
     /// What stands for the hash of a password: the text behind the option.
@@ -183,7 +183,9 @@ impl<'a> Line<'a> {
 
     fn command(&self, world: &mut World) -> Command {
         match self.verb {
-            "start" | "resend" | "settle" | "receipt" | "check" | "cancel" | "read" => self.challenge_command(world),
+            "start" | "resend" | "advance" | "settle" | "receipt" | "check" | "cancel" | "read" => {
+                self.challenge_command(world)
+            }
             "compare" | "compared" | "look" | "who" | "shut" | "open" => self.password_command(world),
             _ => self.account_command(world),
         }
@@ -199,10 +201,21 @@ impl<'a> Line<'a> {
                 (start.sender, start.chosen) = (self.sender(), self.chosen());
                 start.digits = self.options.get("digits").map(|digits| digits.parse().unwrap());
                 start.life_ms = self.options.get("life").map(|life| point(life).since(T0));
+                if self.words.contains(&"auto") {
+                    start.channel = AUTO;
+                }
                 start.bound_to = self.options.get("by").map(|by| world.session_ref(by));
                 Command::Start(Box::new(start))
             }
-            "resend" => Command::Resend { nonce, sender: self.sender(), chosen: self.chosen() },
+            "resend" => {
+                let channel = self.options.get("via").map(|channel| Label::new(channel).unwrap());
+                Command::Resend { nonce, sender: self.sender(), channel, chosen: self.chosen() }
+            }
+            "advance" => {
+                let right = world.codes.get(&nonce).cloned().unwrap_or_else(|| "000000".to_owned());
+                let code = if self.words.contains(&"wrong") { other(&right) } else { right };
+                Command::Advance { nonce, past: self.word(1).parse().unwrap(), code: Code::from_digits(&code).unwrap() }
+            }
             "settle" => {
                 let result = match self.word(2) {
                     "accepted" => SendResult::Accepted,
@@ -210,7 +223,13 @@ impl<'a> Line<'a> {
                     "dead" => SendResult::Failed { number_at_fault: true },
                     _ => SendResult::Unknown,
                 };
-                Command::Settle { nonce, delivery: self.word(1).parse().unwrap(), route: self.route(), result }
+                Command::Settle {
+                    nonce,
+                    delivery: self.word(1).parse().unwrap(),
+                    route: self.route(),
+                    channel: self.options.get("by").map_or(Label::of("sms"), |channel| Label::new(channel).unwrap()),
+                    result,
+                }
             }
             "receipt" => {
                 let arrival = match self.word(2) {

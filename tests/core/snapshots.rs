@@ -111,7 +111,8 @@ fn rich_of(registers: bool) -> Built {
     first.metadata = vec![("order".to_owned(), "1042".to_owned())];
     let sent = built.decide(Command::Start(Box::new(first)), Some(1));
     let route = Label::of("kavenegar");
-    let settle = |nonce, delivery, result| Command::Settle { nonce, delivery, route, result };
+    let settle =
+        |nonce, delivery, result| Command::Settle { nonce, delivery, route, channel: Label::of("sms"), result };
     built.decide(settle(0x0102_0304_0506_0708, 0, SendResult::Accepted), None);
     built.now = T0.plus(SECOND);
     if registers {
@@ -209,7 +210,7 @@ fn a_receipt_pushes_nothing_out() {
     let mut built = Built::new(policy(Label::of("wide")));
     let begin = |nonce: u64, note: usize| {
         let mut start = start(nonce, longest_door(nonce));
-        start.sender = Sender { address: nonce, keyed: true };
+        start.sender = Sender { address: nonce, keyed: true, unpaid: false };
         start.facts = MessageFacts { locale: Some(text(35)), origin: Some(text(253)), app_hash: Some(text(11)) };
         start.metadata = vec![("note".to_owned(), text(note))];
         start
@@ -218,8 +219,8 @@ fn a_receipt_pushes_nothing_out() {
         built.decide(Command::Start(Box::new(begin(nonce, 400))), u8::try_from(nonce).ok());
     }
     for resend in 0..40 {
-        let sender = Sender { address: 99, keyed: true };
-        built.decide(Command::Resend { nonce: 9 - resend / 7, sender, chosen: None }, None);
+        let sender = Sender { address: 99, keyed: true, unpaid: false };
+        built.decide(Command::Resend { nonce: 9 - resend / 7, sender, channel: None, chosen: None }, None);
     }
     let room = RECORD_BYTES_MAX - snapshot::encode(&built.record).len();
     assert!(room < 512, "{room} bytes are left");
@@ -398,9 +399,12 @@ fn the_fullest_record_fits() {
         for resend in 1..CHALLENGE_SENDS_MAX {
             let (nonce, sender) = (u64::MAX - nonce, Sender { address: u64::MAX, keyed: true, unpaid: false });
             let delivery = u8::try_from(resend - 1).unwrap();
-            built.decide(Command::Settle { nonce, delivery, route, result: SendResult::Unknown }, None);
             built.decide(
-                Command::Resend { nonce, sender, chosen: None },
+                Command::Settle { nonce, delivery, route, channel: Label::of("sms"), result: SendResult::Unknown },
+                None,
+            );
+            built.decide(
+                Command::Resend { nonce, sender, channel: None, chosen: None },
                 u8::try_from(100 + resend * 10 + issued.len()).ok(),
             );
         }

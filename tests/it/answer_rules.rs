@@ -15,7 +15,7 @@ use crate::harness::{Answer, ScriptedGateway};
 static GATEWAYS: Mutex<BTreeMap<u16, Weak<ScriptedGateway>>> = Mutex::new(BTreeMap::new());
 
 /// Fields a problem may have.
-const PROBLEM_FIELDS: [&str; 10] = [
+const PROBLEM_FIELDS: [&str; 11] = [
     "type",
     "title",
     "status",
@@ -25,6 +25,7 @@ const PROBLEM_FIELDS: [&str; 10] = [
     "retry_after",
     "attempts_remaining",
     "verification_id",
+    "proof_of_work",
     "errors",
 ];
 

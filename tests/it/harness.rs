@@ -90,6 +90,7 @@ pub(crate) enum Script {
 pub(crate) struct ScriptedGateway {
     sent: Mutex<Vec<(String, String)>>,
     ids: Mutex<Vec<u128>>,
+    locales: Mutex<Vec<String>>,
     script: Mutex<VecDeque<Script>>,
     arrived: Notify,
     released: Notify,
@@ -131,6 +132,11 @@ impl ScriptedGateway {
     /// The ids of all messages so far.
     pub(crate) fn ids(&self) -> Vec<u128> {
         self.ids.lock().unwrap().clone()
+    }
+
+    /// The languages that all messages so far said they are in.
+    pub(crate) fn locales(&self) -> Vec<String> {
+        self.locales.lock().unwrap().clone()
     }
 
     /// Messages to one number.
@@ -176,6 +182,7 @@ impl Gateway for ScriptedGateway {
         let script = self.script.lock().unwrap().pop_front().unwrap_or(Script::Accept);
         let released = self.released.notified();
         self.ids.lock().unwrap().push(sms.id);
+        self.locales.lock().unwrap().push(sms.locale.clone());
         self.sent.lock().unwrap().push((sms.to.to_e164(), sms.text.clone()));
         self.arrived.notify_waiters();
         match script {
@@ -226,10 +233,11 @@ impl Keys {
     }
 }
 
-/// Settings for tests: the defaults on free ports, without the limit per address (all clients here are one).
+/// Settings for tests: the defaults on free ports, without the limit per address (all clients here are one) and without
+/// a breaker (the gateway fails on purpose).
 pub(crate) fn settings(toml: &str) -> Settings {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let ground = "[server]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n";
+    let ground = "[server]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n[sms]\nbreaker_open_ms = 0\n";
     std::fs::write(file.path(), ground).unwrap();
     let lines = toml.lines().filter_map(|line| line.split_once('='));
     let pairs = lines.map(|(key, value)| {

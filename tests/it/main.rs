@@ -13,6 +13,7 @@
 //! * `harness_tokens`, `spawned` — verbs of people with tokens; the binary as a process of its own
 //! * `wire_oauth`, `wire_oauth_errors`, `wire_keyset` — `/oauth/…` and `/.well-known/…`
 //! * `wire_me`, `wire_sessions`, `wire_phone_change` — `/v1/me…`
+//! * `wire_proof_of_work` — work that is asked for before a send
 //! * `wire_keys` — back ends with API keys
 //! * `ops`, `metrics` — the operators' listener, stopping, a store that refuses
 //! * `logs` — what is told of a request, and what never
@@ -66,6 +67,7 @@ mod wire_numbers;
 mod wire_oauth;
 mod wire_oauth_errors;
 mod wire_phone_change;
+mod wire_proof_of_work;
 mod wire_sends;
 mod wire_sessions;
 mod wire_start;

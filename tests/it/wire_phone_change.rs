@@ -59,6 +59,7 @@ async fn an_account_moves_with_everything_but_its_sessions() {
     }
     app.gateway.arrived(4).await;
     let notice = app.gateway.sent_to(ANNA).pop().unwrap();
+    assert_eq!(app.gateway.locales().pop().unwrap(), "fa");
     let digits = |c: char| c.is_numeric();
     assert!(!notice.contains(digits), "the notice has no code: {notice}");
     assert!(notice.chars().any(|c| ('\u{600}'..'\u{700}').contains(&c)), "in the account's language: {notice}");

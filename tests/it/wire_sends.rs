@@ -215,14 +215,14 @@ async fn a_dead_number_stays_spent() {
 /// A gateway that needs a person's hand is left alone at once, and whoever asks is told before anything is decided.
 #[tokio::test]
 async fn while_no_gateway_is_left_nothing_is_decided() {
-    let app = TestApp::start().await;
+    let app = TestApp::with("sms.breaker_open_ms = 5000").await;
     app.gateway.next([Script::Fail(SendClass::AuthFailed)]);
     start(&app).await.refused(502, "delivery_failed");
     let changes = app.counting.changes();
     for _ in 0..3 {
         let refused = start(&app).await;
         let waits = refused.refused(503, "no_route_available").body["retry_after"].as_u64().unwrap();
-        assert!((1..=5).contains(&waits), "sms.breaker_open_ms is five seconds");
+        assert!((1..=5).contains(&waits), "it is left alone for five seconds");
     }
     assert_eq!((app.gateway.sent().len(), app.counting.changes()), (1, changes));
 }

@@ -215,6 +215,30 @@ fn obeyed(app: &TestApp, to: &str, more: &Value, answer: &Answer) {
     assert_eq!(text.ends_with("\nFA+9qCX9VSu"), more.get("app_hash").is_some(), "{text}");
 }
 
+/// v1.md: `locale` picks the text, else the default does; the gateway is told which it was. A dialect's own text is in its
+/// own language.
+#[tokio::test]
+async fn every_message_is_in_the_nearest_language() {
+    let app = TestApp::start().await;
+    let table = [
+        ("pt-BR", "pt", "Código otpd: "),
+        ("ar-EG", "ar", "رمز تحقق otpd: "),
+        ("hi", "hi", "otpd कोड: "),
+        ("zh", "en", " is your otpd code."),
+        ("ru-Cyrl-KZ", "ru", "Код otpd: "),
+    ];
+    for (n, (asked, picked, words)) in table.into_iter().enumerate() {
+        let to = format!("+98912000{n:04}");
+        start(&app, None, &to, &json!({ "locale": asked })).await.is(201);
+        assert!(app.gateway.sent_to(&to)[0].contains(words), "{asked}");
+        assert_eq!(app.gateway.locales().last().unwrap(), picked, "{asked}");
+    }
+    app.post("/api/v1/usr/otp", json!({ "phone_number": "+989123456789" })).await.is(200);
+    app.post("/auth/signup", json!({ "phone_number": "+14155550123" })).await.is(200);
+    assert_eq!(app.gateway.locales()[table.len()..], ["fa", "en"]);
+    app.stop().await;
+}
+
 /// v1.md: `to` may be national with `region`, or with the configured default region; the request's goes first.
 #[tokio::test]
 async fn national_numbers_need_a_region() {

@@ -230,6 +230,7 @@ impl Case<'_> {
         let (address, is_start) = match &self.op.command {
             Command::Start(start) => ((!start.sender.keyed).then_some(start.sender.address), true),
             Command::Resend { sender, .. } => ((!sender.keyed).then_some(sender.address), false),
+            Command::Advance { .. } => (None, false),
             _ => return Err("a message with something else than a send".to_owned()),
         };
         let known = |sent: &Sent| (sent.nonce, sent.delivery) == (draft.nonce, draft.delivery);

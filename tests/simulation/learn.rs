@@ -21,7 +21,7 @@ impl Case<'_> {
         }
         let command = &self.op.command;
         match command {
-            Command::Start(_) | Command::Resend { .. } => self.sent(reply),
+            Command::Start(_) | Command::Resend { .. } | Command::Advance { .. } => self.sent(reply),
             Command::Check { .. } => self.compared(reply),
             Command::Cancel { nonce } => {
                 if matches!(&reply.outcome, Outcome::Verification(view) if view.status == Status::Canceled) {

@@ -1,8 +1,8 @@
 //! Draws what is asked next: commands as people and their attackers ask them, from what the outside knows.
 
 use otpd::record::{
-    Code, Command, Door, IdempotencyKey, Label, MessageFacts, Move, OnMatch, PASSWORD, PasswordHash, ProfilePatch,
-    Request, Sender, SessionRef, SignIn, Start, Target,
+    AUTO, Code, Command, Door, IdempotencyKey, Label, MessageFacts, Move, OnMatch, PASSWORD, PasswordHash,
+    ProfilePatch, Request, Sender, SessionRef, SignIn, Start, Target,
 };
 
 use super::{
@@ -135,7 +135,7 @@ impl Sim {
         Command::Start(Box::new(Start {
             nonce: lots.draw(),
             door: self.world.policies[door].0,
-            channel: Label::of("sms"),
+            channel: if lots.chance(400) { AUTO } else { Label::of("sms") },
             chosen,
             digits: lots.chance(100).then(|| u8::try_from(lots.between(4, 8)).unwrap()),
             life_ms: lots.chance(100).then(|| lots.between(60_000, 600_000)),
@@ -364,8 +364,12 @@ fn sign_in(lots: &mut Lots, user_id: u64) -> SignIn {
 
 fn draft_resend(lots: &mut Lots, person: &Person) -> Option<Draft> {
     let asked = lots.recent(&person.asked)?;
+    if let Some(code) = asked.code.clone().filter(|_| lots.chance(400)) {
+        let past = u8::try_from(lots.below(4)).unwrap();
+        return plain(Command::Advance { nonce: asked.nonce, past, code }, asked.door.min(PAYMENT));
+    }
     let chosen = asked.code.clone().filter(|_| asked.chosen && lots.chance(900));
-    plain(Command::Resend { nonce: asked.nonce, sender: sender(lots), chosen }, asked.door.min(PAYMENT))
+    plain(Command::Resend { nonce: asked.nonce, sender: sender(lots), channel: None, chosen }, asked.door.min(PAYMENT))
 }
 
 /// Digits that no challenge of this person has, mostly as many as this one.

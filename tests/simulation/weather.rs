@@ -150,7 +150,7 @@ impl Sim {
 
     fn settle(&mut self, settle: Settle, result: SendResult) -> Op {
         let Settle { who, nonce, delivery } = settle;
-        self.plain(who, Command::Settle { nonce, delivery, route: Label::of("sim"), result })
+        self.plain(who, Command::Settle { nonce, delivery, route: Label::of("sim"), channel: Label::of("sms"), result })
     }
 
     /// A good result is told, not asked: nobody waits for it.

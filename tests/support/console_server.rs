@@ -18,6 +18,11 @@ pub(crate) struct ConsoleServer {
 impl ConsoleServer {
     /// Starts over a directory, which may be one that an earlier server was killed over.
     pub(crate) fn start(directory: &Path) -> Self {
+        Self::start_with(directory, &[])
+    }
+
+    /// The same with some variables set.
+    pub(crate) fn start_with(directory: &Path, changes: &[(&str, &str)]) -> Self {
         let output = directory.join("output");
         let file = OpenOptions::new().create(true).append(true).open(&output).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_otpd"));
@@ -26,6 +31,7 @@ impl ConsoleServer {
         command.env("OTPD__SERVER__LISTEN", "127.0.0.1:0").env("OTPD__OPS__LISTEN", "127.0.0.1:0");
         // By default it has the port in it, and tokens are good for the server that they name.
         command.env("OTPD__SERVER__PUBLIC_URL", "https://id.example").env("OTPD__LOG__FORMAT", "json");
+        command.envs(changes.iter().copied());
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let ready = log.by_ref().map(Result::unwrap).find(|line| line.contains("otpd is ready"));

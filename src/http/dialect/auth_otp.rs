@@ -215,13 +215,13 @@ fn api() -> Api {
         tag: "auth_otp",
         about: "Send a code, verify it, get SimpleJWT tokens. For clients of a Django back end.",
         operations: vec![
-            post(
+            FORM.proves(post(
                 "/api/auth/send-otp/",
                 "authOtpSend",
                 ("Send a code", "A new code ends the one before it."),
                 "AuthOtpSend",
                 number,
-            )
+            ))
             .says(200, "Sent.", "AuthOtpSent", "sent", sent),
             post(
                 "/api/auth/verify-otp/",

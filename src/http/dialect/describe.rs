@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::drf;
+use super::{desk::UNPROVEN, drf};
 use crate::http::{
     docs::{Callers, Content, Operation},
     problem::ProblemCode,
@@ -10,6 +10,8 @@ use crate::http::{
 
 /// Headers of an answer that names a wait.
 const WAIT: &[&str] = &["Retry-After"];
+/// Headers of an answer that asks for proof of work.
+pub(super) const CHALLENGE: &[&str] = &["Proof-Of-Work-Challenge"];
 
 /// How a dialect of the Django REST framework refuses: the schema of its refusals, and the form of what it has no words
 /// of its own for.
@@ -65,6 +67,12 @@ impl Form {
     pub(super) fn limited(self, call: Operation) -> Operation {
         let body = self.one("limited", (self.limited)());
         call.answers(429, "Too many requests, sends or wrong answers.", WAIT, body)
+    }
+
+    /// It has a message sent, and so may ask for proof of work first.
+    pub(super) fn proves(self, call: Operation) -> Operation {
+        let body = self.one("proof of work", (self.says)(UNPROVEN));
+        call.takes_proof().answers(428, "Proof of work is required.", CHALLENGE, body)
     }
 
     /// It needs an access token.

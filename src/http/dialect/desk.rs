@@ -18,6 +18,7 @@ use crate::{
         client_ip::ClientIp,
         ip_limit::IpLimiter,
         middleware::RequestId,
+        proof_of_work,
     },
     record::{CODE_DIGITS, Code, PhoneNumber},
     service::{
@@ -98,6 +99,11 @@ impl Desk {
             No::OutcomeUnknown => {
                 self.says(StatusCode::GATEWAY_TIMEOUT, "The outcome is not known. Please check and try again.")
             }
+            No::Unproven(challenge) => {
+                let mut response = self.says(StatusCode::PRECONDITION_REQUIRED, UNPROVEN);
+                proof_of_work::ask(response.headers_mut(), &challenge.to_string(), challenge.bits);
+                response
+            }
             No::NotPermitted => self.says(StatusCode::FORBIDDEN, "Messages are not sent to this number."),
             No::Inactive => self.says(StatusCode::FORBIDDEN, "User is inactive"),
             No::Token(_) | No::UserGone => match self.spec().framework {
@@ -122,6 +128,9 @@ impl Desk {
 
 /// What a limit that the originals lack says.
 pub(super) const TOO_MANY: &str = "Too many OTP requests. Please try again later.";
+
+/// What a client is told that has not done the work it is asked for; the challenge is in the header.
+pub(super) const UNPROVEN: &str = "Proof of work is required. Please solve the challenge and try again.";
 
 /// Adds `Retry-After`, in whole seconds.
 pub(super) fn with_retry_after(mut response: Response, seconds: u64) -> Response {
@@ -183,6 +192,7 @@ fn origin(parts: &Parts, client: Option<ClientIp>) -> Origin {
         address: client.map_or(nobody, |client| client.ip),
         bucket: client.map_or(nobody, |client| client.bucket.address()),
         caller: None,
+        proof: proof_of_work::given(&parts.headers),
         idempotency: None,
     }
 }

@@ -65,8 +65,8 @@ pub struct Spec {
     pub ip_limited: fn(u64) -> Value,
     /// Its claims.
     pub tokens: TokenStyle,
-    /// What its messages say, if not what all others do. Placeholders: `{code}`, `{minutes}`.
-    pub text: Option<&'static str>,
+    /// What its messages say, with the language (BCP 47), if not what all others do. Placeholders: `{code}`, `{minutes}`.
+    pub text: Option<(&'static str, &'static str)>,
     /// Its refresh tokens are taken at `/oauth/token`, because it has no call for them.
     pub refresh_at_oauth: bool,
     /// Its part of the OpenAPI document, for these paths.

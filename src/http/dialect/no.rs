@@ -3,7 +3,7 @@
 use crate::{
     phone::Fault,
     record::Refusal,
-    service::{self, Failure, Refused},
+    service::{self, Challenge, Failure, Refused},
     sms::SendClass,
     token::TokenError,
 };
@@ -18,6 +18,8 @@ pub(super) enum No {
     NotSent(SendClass),
     /// Messages are not sent to this country or kind of number.
     NotPermitted,
+    /// A message is sent only to who has done this work.
+    Unproven(Challenge),
     /// A wrong code; so many tries are left.
     Wrong { remaining: u8 },
     /// All tries are spent.
@@ -67,8 +69,10 @@ impl From<Failure> for No {
             Failure::Refused(refused) => Self::from(refused),
             Failure::NotDelivered { class, .. } => Self::NotSent(class),
             Failure::DeliveryUnknown { .. } => Self::NotSent(SendClass::UnknownOutcome),
+            Failure::ProofOfWorkRequired(challenge) => Self::Unproven(challenge),
             Failure::SendsOverloaded | Failure::PasswordsOverloaded => Self::Busy { retry_after_s: SOON_S },
-            Failure::NoRoute { retry_after } => Self::Busy { retry_after_s: service::whole_seconds(retry_after) },
+            // Its client knows what a send that failed looks like.
+            Failure::NoRoute { .. } => Self::NotSent(SendClass::ProviderDown),
             Failure::DestinationClosed { retry_after } => {
                 Self::Limited { retry_after_s: service::whole_seconds(retry_after) }
             }

@@ -54,7 +54,7 @@ pub(super) const SPEC: Spec = Spec {
     ip_limited: |_| failure(TOO_MANY),
     // The original's claims (user_id phone_number exp iat) are all among ours, and it has no refresh tokens.
     tokens: TokenStyle { access_life_s: None, algorithm: None, access_claims: None, refresh: RefreshStyle::None },
-    text: Some("Your Loopin verification code is: {code}. This code expires in {minutes} minutes."),
+    text: Some(("en", "Your Loopin verification code is: {code}. This code expires in {minutes} minutes.")),
     refresh_at_oauth: false,
     docs: docs::api,
 };

@@ -47,7 +47,7 @@ pub(super) const SPEC: Spec = Spec {
     ip_limited: |_| limited(),
     // Nobody signs in here.
     tokens: TokenStyle { refresh: RefreshStyle::None, ..TokenStyle::CANONICAL },
-    text: Some("Welcome To Your App!\nThank you for using our service.\nYour OTP is {code}"),
+    text: Some(("en", "Welcome To Your App!\nThank you for using our service.\nYour OTP is {code}")),
     refresh_at_oauth: false,
     docs: docs::api,
 };

@@ -59,7 +59,7 @@ pub(super) const SPEC: Spec = Spec {
         access_claims: Some(|facts| claims(facts, "access")),
         refresh: RefreshStyle::Jwt { claims: Some(refresh_claims), rotates: true },
     },
-    text: Some("کد تایید شما: {code}\n\nاین کد تا {minutes} دقیقه اعتبار دارد."),
+    text: Some(("fa", "کد تایید شما: {code}\n\nاین کد تا {minutes} دقیقه اعتبار دارد.")),
     refresh_at_oauth: false,
     docs: docs::api,
 };

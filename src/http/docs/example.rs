@@ -21,6 +21,8 @@ pub const REFRESH_TOKEN: &str = "rt_3kVq0mFh2bXcP9yLw8TzRg";
 pub const REGISTRATION_TOKEN: &str = "fef8702768384d1d88a2e1454e6c749c";
 /// Her session.
 pub const SID: &str = "0b6e2c5d9f48317aa1d3f7e6c4b28590";
+/// What a client has to solve.
+pub const CHALLENGE: &str = "fWqTqj1yQ6wAAAGbdw7-gBJX0Zm3mPq2uYQ5r8cLkVbN";
 /// Of a request.
 pub const REQUEST_ID: &str = "4c1f6a2e9b0d3578000000a1";
 /// When it all begins.

@@ -129,6 +129,16 @@ impl Operation {
         ])
     }
 
+    /// Has a message sent, and so may ask for proof of work first.
+    pub(in crate::http) fn proves(self) -> Self {
+        self.takes_proof().refuses(&[ProblemCode::ProofOfWorkRequired])
+    }
+
+    /// Takes a `Proof-Of-Work`.
+    pub(in crate::http) fn takes_proof(self) -> Self {
+        self.parameter(json!({ "$ref": "#/components/parameters/ProofOfWork" }))
+    }
+
     /// Takes a JSON body; one without required fields may be absent.
     pub(in crate::http) fn takes(self, required: bool, body: Content) -> Self {
         self.takes_as(required, &["application/json"], body)
@@ -201,6 +211,9 @@ impl Operation {
         }
         if matches!(status, 429 | 503) || codes.contains(&ProblemCode::IdempotencyInFlight) {
             headers.push("Retry-After");
+        }
+        if codes.contains(&ProblemCode::ProofOfWorkRequired) {
+            headers.push("Proof-Of-Work-Challenge");
         }
         if codes.iter().any(|code| is_of_record(*code)) {
             headers.extend(["RateLimit-Policy", "RateLimit"]);

@@ -96,6 +96,15 @@ pub(super) fn schemas() -> Map<String, Value> {
             "retry_after": { "type": "integer", "minimum": 1, "description": "Seconds to wait; as `Retry-After`" },
             "attempts_remaining": { "type": "integer", "minimum": 0, "description": "Checks left" },
             "verification_id": { "type": "string", "description": "Of `outcome_unknown`: it can still be checked" },
+            "proof_of_work": {
+                "type": "object",
+                "description": "Of `proof_of_work_required`: as `Proof-Of-Work-Challenge`",
+                "required": ["challenge", "bits"],
+                "properties": {
+                    "challenge": { "type": "string", "description": "44 characters without meaning for clients" },
+                    "bits": { "type": "integer", "minimum": 8, "maximum": 30, "description": "Zero bits to find" },
+                },
+            },
             "errors": { "type": "array", "items": field_error, "description": "What is wrong with the body" },
         },
     });
@@ -137,6 +146,7 @@ fn sample(code: ProblemCode) -> Problem {
         ProblemCode::MaxAttemptsReached => problem.attempts_remaining(0).retry_after(187),
         ProblemCode::SendLimited => problem.retry_after(24),
         ProblemCode::GuessBudgetExhausted => problem.retry_after(30),
+        ProblemCode::ProofOfWorkRequired => problem.proof_of_work(example::CHALLENGE, 18),
         ProblemCode::OutcomeUnknown => problem.verification_id(example::VERIFICATION_ID),
         _ => problem,
     }
@@ -157,6 +167,7 @@ pub(super) fn headers() -> Value {
         "RateLimit-Policy": text(false, "The number's send window: `q` messages in `w` seconds (IETF draft)", "\"sends\";q=3;w=120"),
         "RateLimit": text(false, "`r` messages left, `t` seconds until there are more (IETF draft)", "\"sends\";r=2;t=120"),
         "Idempotency-Replayed": text(false, "`true` if this is the answer of an earlier try with this key", "true"),
+        "Proof-Of-Work-Challenge": text(true, "What to solve: the challenge, and how many zero bits", &format!("{}; bits=18", example::CHALLENGE)),
         "Cache-Control": text(true, "Tokens are never cached", "no-store"),
         "WWW-Authenticate": text(true, "Which credential is expected", "Bearer realm=\"otpd\""),
         "Set-Cookie": text(true, "The access token for browsers, or nothing in its place", "HTTP_ACCESS=\"\"; Max-Age=0; Path=/"),
@@ -172,6 +183,14 @@ pub(super) fn parameters() -> Value {
                 quoted, new for every request (a UUID is good). Kept for 24 hours per caller and number. A retry of a request \
                 that succeeded is answered the same with `Idempotency-Replayed: true`; refusals are not kept.",
             "schema": { "type": "string", "minLength": 1, "maxLength": 257, "pattern": "^[!-~]+$" },
+        },
+        "ProofOfWork": {
+            "name": "Proof-Of-Work",
+            "in": "header",
+            "description": "Where the operator asks for it (428): the challenge of that answer, a colon, and a decimal number so that \
+                the SHA-256 of this whole text begins with as many zero bits as asked. Good once, for the same number and from \
+                the same address; retries with the same `Idempotency-Key` may show it again.",
+            "schema": { "type": "string", "pattern": "^[A-Za-z0-9_-]{44}:[0-9]{1,20}$" },
         },
     })
 }

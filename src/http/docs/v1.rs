@@ -81,6 +81,7 @@ fn start() -> Operation {
         .refuses(ADMISSION)
         .refuses(BODY)
         .refuses(SENDING)
+        .proves()
         .refuses(&[NumberInvalid, Scope])
 }
 
@@ -158,6 +159,7 @@ fn resend() -> Operation {
         .refuses(ADMISSION)
         .refuses(BODY)
         .refuses(SENDING)
+        .proves()
         .refuses(&[Scope, AlreadyApproved, VerificationExpired, VerificationClosed, MaxAttemptsReached])
 }
 
@@ -318,6 +320,7 @@ fn start_phone_change() -> Operation {
         )
         .refuses(BODY)
         .refuses(SENDING)
+        .proves()
         .refuses(&[NumberInvalid, InvalidField, FreshLoginRequired])
 }
 

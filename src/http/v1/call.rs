@@ -17,6 +17,7 @@ use super::{
         form, json,
         middleware::RequestId,
         problem::{Problem, ProblemCode},
+        proof_of_work,
         rate_headers::{self, IDEMPOTENCY_KEY},
     },
     CHECK_BY_ID, V1,
@@ -69,6 +70,7 @@ impl Visitor {
             address,
             bucket: client.map_or(nobody, |client| client.bucket.address()),
             caller,
+            proof: proof_of_work::given(&parts.headers),
             idempotency: None,
         };
         Ok(Self { origin, token })

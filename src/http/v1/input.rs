@@ -6,8 +6,8 @@ use super::{
     refusal::Refused,
 };
 use crate::{
-    record::{CODE_DIGITS, Code, LOGIN, Label, PHONE_CHANGE, PhoneNumber},
-    service::{AUTO, code_input, number},
+    record::{AUTO, CODE_DIGITS, Code, LOGIN, Label, PHONE_CHANGE, PhoneNumber},
+    service::{code_input, number},
     sms::Channel,
 };
 
@@ -48,7 +48,7 @@ pub(super) fn purpose(given: Option<&str>) -> Result<Label, Refused> {
 pub(super) fn channel(given: Option<&str>) -> Result<Label, Refused> {
     match given {
         None => Ok(Channel::Sms.label()),
-        Some(AUTO) => Ok(Label::of(AUTO)),
+        Some(name) if name == AUTO.as_str() => Ok(AUTO),
         Some(name) => match Channel::named(name) {
             Some(channel) => Ok(channel.label()),
             None => Err(ProblemCode::ChannelUnsupported.into()),

@@ -58,6 +58,7 @@ fn grant_error(failure: Failure) -> OauthError {
         ),
         Failure::NotDelivered { .. }
         | Failure::DeliveryUnknown { .. }
+        | Failure::ProofOfWorkRequired(_)
         | Failure::SendsOverloaded
         | Failure::NoRoute { .. }
         | Failure::ChannelUnsupported

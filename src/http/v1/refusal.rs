@@ -56,6 +56,9 @@ impl From<Failure> for Refused {
             Failure::DeliveryUnknown { verification } => {
                 Problem::new(ProblemCode::OutcomeUnknown).verification_id(verification.id)
             }
+            Failure::ProofOfWorkRequired(challenge) => {
+                Problem::new(ProblemCode::ProofOfWorkRequired).proof_of_work(challenge.to_string(), challenge.bits)
+            }
             Failure::SendsOverloaded | Failure::PasswordsOverloaded => Problem::new(ProblemCode::Overloaded),
             Failure::NoRoute { retry_after } => {
                 Problem::new(ProblemCode::NoRouteAvailable).retry_after(service::whole_seconds(retry_after))

@@ -164,14 +164,13 @@ pub(super) async fn resend(
     call: Call<ResendBody>,
 ) -> Result<Response, Refused> {
     let of = v1.service.verification(&id)?;
-    // One channel has a route so far, so every channel that is taken is the verification's own.
-    input::channel(call.body.channel.as_deref())?;
+    let channel = call.body.channel.as_deref().map(|name| input::channel(Some(name))).transpose()?;
     if call.body.custom_code.is_some() && call.visitor.origin.caller.is_none() {
         v1.service.count_refusal(&v1.dialect, "scope");
         return Err(Problem::new(ProblemCode::Scope).detail("custom_code needs an API key").into());
     }
     let chosen = call.body.custom_code.as_deref().map(input::custom_code).transpose()?;
-    let resent = v1.service.resend(&v1.dialect, &call.visitor.origin, of, chosen).await?;
+    let resent = v1.service.resend(&v1.dialect, &call.visitor.origin, of, channel, chosen).await?;
     Ok(render::verification(StatusCode::OK, &resent))
 }
 

@@ -6,7 +6,7 @@ use crate::record::{
     code::Code,
     command::{OnMatch, Target},
     grant::{GRANTS_MAX, Grant},
-    outcome::{Outcome, Refusal},
+    outcome::{Outcome, Refusal, Verified},
     session::SessionRef,
     state::{Claim, Record},
     time::UnixMillis,
@@ -120,7 +120,12 @@ fn compare(rules: Rules<'_>, after: &mut Record, check: &Check<'_>, nonce: u64, 
     let redeemed = bound_to.is_some() || !matches!(check.on_match, OnMatch::Approve);
     challenge.stage = Stage::Approved { at: now, redeemed };
     let door = challenge.door;
-    let verified_after_ms = Some(now.since(challenge.created_at));
+    let verified = Some(Verified {
+        nonce,
+        key: challenge.key,
+        after_ms: now.since(challenge.created_at),
+        deliveries: challenge.deliveries.clone(),
+    });
     after.guesses.clear();
     if !by_number {
         // Only who was sent it could know the id: what strangers did wrong with the password is hers to forget.
@@ -131,7 +136,7 @@ fn compare(rules: Rules<'_>, after: &mut Record, check: &Check<'_>, nonce: u64, 
     }
     after.sends.succeeded();
     if let Some(session) = bound_to {
-        return Step { verified_after_ms, ..claim(rules, after, session, nonce, now) };
+        return Step { verified, ..claim(rules, after, session, nonce, now) };
     }
     let outcome = match check.on_match {
         OnMatch::Approve => approved(rules, after, nonce, now),
@@ -141,7 +146,7 @@ fn compare(rules: Rules<'_>, after: &mut Record, check: &Check<'_>, nonce: u64, 
             give(after, grant)
         }
     };
-    Step { verified_after_ms, ..Step::changed(outcome) }
+    Step { verified, ..Step::changed(outcome) }
 }
 
 fn approved(rules: Rules<'_>, after: &Record, nonce: u64, now: UnixMillis) -> Outcome {

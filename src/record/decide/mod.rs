@@ -15,12 +15,12 @@ use super::{
     command::{Command, IdempotencyKey, Request},
     idempotency::{ANSWERS_MAX, KeptAnswer},
     invariants,
-    outcome::{Decision, Draft, Outcome, Refusal},
+    outcome::{Decision, Draft, Outcome, Refusal, Verified},
     passwords::Comparing,
     policy::Policy,
     seal::Keyring,
     state::{Claim, Record},
-    time::{Millis, UnixMillis},
+    time::UnixMillis,
 };
 
 /// What a decision goes by.
@@ -39,8 +39,8 @@ struct Step {
     changed: bool,
     draft: Option<Draft>,
     replayed: bool,
-    /// How old the challenge was whose code was right.
-    verified_after_ms: Option<Millis>,
+    /// The challenge whose code was right.
+    verified: Option<Verified>,
 }
 
 impl Step {
@@ -49,7 +49,7 @@ impl Step {
     }
 
     fn unchanged(outcome: Outcome) -> Self {
-        Self { outcome, changed: false, draft: None, replayed: false, verified_after_ms: None }
+        Self { outcome, changed: false, draft: None, replayed: false, verified: None }
     }
 
     fn refused(refusal: Refusal) -> Self {
@@ -85,8 +85,8 @@ pub fn decide(rules: Rules<'_>, record: &Record, request: &Request, now: UnixMil
         after
     });
     let lapsed = if next.is_some() { lapsed } else { 0 };
-    let Step { outcome, draft, replayed, verified_after_ms, .. } = step;
-    let decision = Decision { next, outcome, draft, replayed, lapsed, verified_after_ms, quota };
+    let Step { outcome, draft, replayed, verified, .. } = step;
+    let decision = Decision { next, outcome, draft, replayed, lapsed, verified, quota };
     debug_assert_eq!(invariants::check_step(rules.policy, record, request, &decision, now), Ok(()));
     decision
 }
@@ -94,9 +94,13 @@ pub fn decide(rules: Rules<'_>, record: &Record, request: &Request, now: UnixMil
 fn apply(rules: Rules<'_>, before: &Record, after: &mut Record, command: &Command, now: UnixMillis) -> Step {
     match command {
         Command::Start(start) => send::start(rules, after, start, now),
-        Command::Resend { nonce, sender, chosen } => send::resend(rules, after, *nonce, *sender, chosen.as_ref(), now),
-        Command::Settle { nonce, delivery, route, result } => {
-            send::settle(after, (*nonce, *delivery), *route, *result, now)
+        Command::Resend { nonce, sender, channel, chosen } => {
+            let how = send::How { sender: *sender, channel: *channel, chosen: chosen.as_ref() };
+            send::resend(rules, after, *nonce, how, now)
+        }
+        Command::Advance { nonce, past, code } => send::advance(rules, after, (*nonce, *past), code, now),
+        Command::Settle { nonce, delivery, route, channel, result } => {
+            send::settle(after, (*nonce, *delivery), (*route, *channel), *result, now)
         }
         Command::Receipt { nonce, delivery, route, arrival } => {
             send::receipt(after, (*nonce, *delivery), *route, *arrival)

@@ -10,7 +10,7 @@ use crate::record::{
     label::Label,
     number::PhoneNumber,
     outcome::{Draft, Outcome, Received, Refusal, SendLimit},
-    policy::Policy,
+    policy::{AUTO, Policy},
     seal::Keyring,
     snapshot,
     state::Record,
@@ -42,7 +42,18 @@ pub(super) fn start(rules: Rules<'_>, after: &mut Record, start: &Start, now: Un
     limit_metadata(after, &challenge);
     let nonce = challenge.nonce;
     after.challenges.push(challenge);
-    deliver(rules, after, nonce, start.sender, start.chosen.as_ref(), now)
+    let how = How { sender: start.sender, channel: None, chosen: start.chosen.as_ref() };
+    deliver(rules, after, nonce, how, now)
+}
+
+/// How one send is made.
+#[derive(Clone, Copy)]
+pub(super) struct How<'a> {
+    pub(super) sender: Sender,
+    /// By what, if not by the challenge's own channel.
+    pub(super) channel: Option<Label>,
+    /// The code, for a challenge that has its digest alone.
+    pub(super) chosen: Option<&'a Code>,
 }
 
 fn new_challenge(rules: Rules<'_>, start: &Start, now: UnixMillis) -> Challenge {
@@ -75,15 +86,9 @@ fn limit_metadata(after: &mut Record, coming: &Challenge) {
     }
 }
 
-pub(super) fn resend(
-    rules: Rules<'_>,
-    after: &mut Record,
-    nonce: u64,
-    sender: Sender,
-    chosen: Option<&Code>,
-    now: UnixMillis,
-) -> Step {
+pub(super) fn resend(rules: Rules<'_>, after: &mut Record, nonce: u64, how: How<'_>, now: UnixMillis) -> Step {
     let Some(challenge) = after.challenge(nonce) else { return Step::refused(Refusal::UnknownChallenge) };
+    let How { sender, chosen, .. } = how;
     let keys = rules.keys;
     let phone = after.phone;
     let chosen_is_known = chosen.is_some_and(|code| challenge.matches(keys, phone, code));
@@ -106,7 +111,31 @@ pub(super) fn resend(
     if let Err(limited) = may_resend.and_then(|()| after.sends.may_send(rules.policy, sender, now)) {
         return Step::refused(limited.into());
     }
-    deliver(rules, after, nonce, sender, chosen, now)
+    deliver(rules, after, nonce, how, now)
+}
+
+/// Sends the code of a silent challenge another way, if its way was left to us, nobody has tried it and it has a resend
+/// left within the number's own limits.
+pub(super) fn advance(
+    rules: Rules<'_>,
+    after: &mut Record,
+    (nonce, past): (u64, u8),
+    code: &Code,
+    now: UnixMillis,
+) -> Step {
+    let nothing = || Step::unchanged(Outcome::Done);
+    let Some(challenge) = after.challenge(nonce) else { return nothing() };
+    let is_silent = challenge.deliveries.last().is_some_and(|last| last.number == past && last.state.is_silent());
+    let is_untried = challenge.attempts_by_id == 0 && challenge.attempts_by_number == 0;
+    let has_room = challenge.resends() < rules.policy.resend_after_ms.len()
+        && challenge.deliveries.len() < CHALLENGE_SENDS_MAX
+        && challenge.matches(rules.keys, after.phone, code);
+    let Some(sender) = after.sends.sender_of(nonce) else { return nothing() };
+    let may_send = after.sends.may_send(rules.policy, sender, now).is_ok();
+    if challenge.channel != AUTO || !challenge.is_live(now) || !is_silent || !is_untried || !has_room || !may_send {
+        return nothing();
+    }
+    deliver(rules, after, nonce, How { sender, channel: None, chosen: Some(code) }, now)
 }
 
 /// Has it a resend left, and is it time?
@@ -127,20 +156,14 @@ fn resend_at(policy: &Policy, sends: &SendLog, challenge: &Challenge) -> UnixMil
 }
 
 /// Enters one more send of the challenge and drafts its message.
-fn deliver(
-    rules: Rules<'_>,
-    after: &mut Record,
-    nonce: u64,
-    sender: Sender,
-    chosen: Option<&Code>,
-    now: UnixMillis,
-) -> Step {
+fn deliver(rules: Rules<'_>, after: &mut Record, nonce: u64, how: How<'_>, now: UnixMillis) -> Step {
+    let How { sender, chosen, .. } = how;
     let phone = after.phone;
     let Some(challenge) = after.challenge_mut(nonce) else { return Step::refused(Refusal::UnknownChallenge) };
     let delivery = u8::try_from(challenge.deliveries.len()).unwrap_or(u8::MAX);
-    let (channel, state) = (challenge.channel, DeliveryState::Sending);
+    let (channel, state) = (how.channel.unwrap_or(challenge.channel), DeliveryState::Sending);
     challenge.deliveries.push(Delivery { number: delivery, at: now, channel, route: None, state, repeated: false });
-    let Some(draft) = draft(rules.keys, challenge, phone, delivery, chosen) else {
+    let Some(draft) = draft(rules.keys, challenge, phone, (delivery, channel), chosen) else {
         return Step::refused(Refusal::Closed);
     };
     if !sender.unpaid {
@@ -157,7 +180,7 @@ fn draft(
     keys: &Keyring,
     challenge: &Challenge,
     phone: PhoneNumber,
-    delivery: u8,
+    (delivery, channel): (u8, Label),
     chosen: Option<&Code>,
 ) -> Option<Draft> {
     let code = match challenge.secret {
@@ -169,7 +192,7 @@ fn draft(
         key: challenge.key,
         delivery,
         door: challenge.door,
-        channel: challenge.channel,
+        channel,
         code,
         expires_at: challenge.expires_at,
         facts: challenge.facts.clone(),
@@ -187,7 +210,7 @@ pub(super) fn view(policy: &Policy, after: &Record, nonce: u64, now: UnixMillis)
 pub(super) fn settle(
     after: &mut Record,
     (nonce, number): (u64, u8),
-    route: Label,
+    (route, channel): (Label, Label),
     result: SendResult,
     now: UnixMillis,
 ) -> Step {
@@ -199,7 +222,9 @@ pub(super) fn settle(
     };
     let mut deliveries = challenge.deliveries.iter_mut();
     let delivery = deliveries.find(|delivery| delivery.number == number);
-    let Some(settled) = delivery.and_then(|delivery| delivery.settle(route, state).then(|| delivery.clone())) else {
+    let Some(settled) =
+        delivery.and_then(|delivery| delivery.settle((route, channel), state).then(|| delivery.clone()))
+    else {
         return Step::unchanged(Outcome::Done);
     };
     let only_send = challenge.deliveries.iter().all(|delivery| delivery.state == DeliveryState::Failed);
@@ -276,7 +301,7 @@ pub(super) fn recall(
     delivery.repeated = true;
     delivery.at = now;
     let repeated = delivery.clone();
-    let draft = draft(rules.keys, challenge, phone, lost.number, chosen.as_ref())?;
+    let draft = draft(rules.keys, challenge, phone, (lost.number, lost.channel), chosen.as_ref())?;
     settle_answers(after, kept.nonce, &repeated);
     let view = view(rules.policy, after, kept.nonce, now)?;
     Some(Step::sending(Outcome::Issued(view), draft))

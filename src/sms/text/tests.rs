@@ -1,6 +1,7 @@
 //! The texts as people get them, and the settings that are refused.
 
 use super::*;
+use crate::sms::segments;
 
 const HASH: &str = "FA+9qCX9VSu";
 
@@ -28,17 +29,163 @@ fn facts<'a>(code: &'a str, locale: &'a str) -> CodeFacts<'a> {
 
 /// security 2: leading zeros survive into the text.
 #[test]
-fn the_built_in_texts() {
+fn the_english_and_persian_texts() {
     let texts = texts(|_| {});
     assert_eq!(texts.code(&facts("000123", "en")), "000123 is your Acme code. It is valid for 2 min.");
     assert_eq!(texts.code(&facts("0042", "fa")), "کد تایید Acme: 0042\nاعتبار 2 دقیقه");
     let notice = "Your Acme account was moved to another phone number. If this was not you, contact support.";
     assert_eq!(texts.phone_changed(None), notice);
     assert!(texts.phone_changed(Some("fa-IR")).contains("Acme"));
-    for locale in ["en", "fa"] {
-        assert_eq!(parts(&texts.code(&facts("000123", locale))), 1, "one part, one price");
-        assert!(!texts.phone_changed(Some(locale)).contains(|letter: char| letter.is_numeric()));
+}
+
+/// The longest name there may be, and a host with the longest of usual names.
+const LONGEST_APP: &str = "Verein der Freunde der Eisenbahn";
+const LONG_HOST: &str = "accounts.login.example.com";
+
+/// What each language costs: the alphabet and units of a code, the same under the longest name, units of the notice. Every
+/// code is one part under every name, every notice under a usual one.
+#[test]
+fn every_built_in_text_is_one_part() {
+    use segments::{Alphabet::Gsm7, Alphabet::Ucs2, measure};
+    let table = [
+        ("en", (Gsm7, 49, 77), (Gsm7, 90)),
+        ("fa", (Ucs2, 37, 65), (Ucs2, 68)),
+        ("hi", (Ucs2, 33, 61), (Ucs2, 62)),
+        ("sw", (Gsm7, 55, 83), (Gsm7, 96)),
+        ("ar", (Ucs2, 36, 64), (Ucs2, 60)),
+        ("es", (Gsm7, 44, 72), (Gsm7, 87)),
+        ("fr", (Gsm7, 50, 78), (Gsm7, 92)),
+        ("de", (Gsm7, 45, 73), (Gsm7, 108)),
+        ("pt", (Ucs2, 37, 65), (Gsm7, 86)),
+        ("tr", (Gsm7, 57, 85), (Ucs2, 66)),
+        ("id", (Gsm7, 47, 75), (Gsm7, 84)),
+        ("ru", (Ucs2, 34, 62), (Ucs2, 68)),
+    ];
+    let usual = texts(|_| {});
+    let longest = texts(|settings| settings.app = LONGEST_APP.to_owned());
+    assert_eq!(LONGEST_APP.chars().count(), APP_LETTERS_MAX);
+    assert_eq!(usual.left_out().len() + longest.left_out().len(), 0);
+    let mut locales: Vec<_> = table.iter().map(|(locale, ..)| *locale).collect();
+    locales.sort_unstable();
+    assert_eq!(usual.locales().collect::<Vec<_>>(), locales);
+    assert_eq!(usual.notice_locales().collect::<Vec<_>>(), locales);
+    for (locale, (alphabet, units, units_longest), notice) in table {
+        let facts = CodeFacts { valid_s: 600, ..facts("135790", locale) };
+        let shown = measure(&usual.code(&facts));
+        assert_eq!((shown.alphabet, shown.units, shown.parts), (alphabet, units, 1), "{locale}");
+        let shown = measure(&longest.code(&facts));
+        assert_eq!((shown.alphabet, shown.units, shown.parts), (alphabet, units_longest, 1), "{locale}");
+        let text = usual.phone_changed(Some(locale));
+        let shown = measure(&text);
+        assert_eq!((shown.alphabet, shown.units, shown.parts), (notice.0, notice.1, 1), "{locale}");
+        assert!(parts(&longest.phone_changed(Some(locale))) <= 2, "{locale}");
+        assert!(text.contains("Acme") && !text.contains(|letter: char| letter.is_numeric()), "{text}");
     }
+}
+
+/// The code stands in the first sentence in ASCII digits, apart from letters, and is the only number of its size; the
+/// minutes are the only other one.
+#[test]
+fn every_built_in_text_shows_the_code_where_phones_look() {
+    let texts = texts(|_| {});
+    for locale in texts.locales() {
+        let text = texts.code(&facts("004269", locale));
+        let first = text.split(['\n', '।']).next().unwrap().split(". ").next().unwrap();
+        let numbers = |text: &str| {
+            let runs = text.split(|letter: char| !letter.is_numeric()).filter(|run| !run.is_empty());
+            runs.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(first), ["004269"], "{text}");
+        assert_eq!(numbers(&text).len(), 2, "{text}");
+        assert!(text.contains('2'), "{text}");
+        template::check_text(&text, Some("004269")).unwrap();
+        // Right-to-left texts need no marks: a run of digits is never turned around.
+        let is_mark = |letter| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{feff}');
+        assert!(!text.contains(is_mark) && !texts.phone_changed(Some(locale)).contains(is_mark), "{locale}");
+    }
+}
+
+/// Both lines for phones in every language: within what Android reads, still one part, and the page's line is the last.
+#[test]
+fn every_built_in_text_takes_the_lines_for_phones() {
+    let texts = texts(|settings| {
+        settings.webotp_hosts = vec!["example.com".to_owned(), LONG_HOST.to_owned()];
+        settings.webotp_host = Some("example.com".to_owned());
+        settings.app_hashes = vec![HASH.to_owned()];
+        settings.app_hash = Some(HASH.to_owned());
+    });
+    assert_eq!(texts.left_out().len(), 0);
+    for locale in texts.locales() {
+        let facts = CodeFacts { valid_s: 600, ..facts("135790", locale) };
+        let text = texts.code(&facts);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[lines.len() - 2..], [HASH, "@example.com #135790"], "{text}");
+        assert!(!text.ends_with('\n'));
+        assert_eq!(parts(&text), 1, "{text}");
+        assert!(air_bytes(&text) <= ANDROID_BYTES_MAX, "{text}");
+        let host = texts.webotp_host(LONG_HOST);
+        let text = texts.code(&CodeFacts { webotp_host: host.as_ref(), ..facts });
+        assert_eq!(text.lines().last(), Some("@accounts.login.example.com #135790"), "{text}");
+        assert!(parts(&text) <= 2, "{text}");
+    }
+}
+
+/// RFC 4647: the nearest locale, else the default one.
+#[test]
+fn the_locale_that_is_picked() {
+    let texts = texts(|settings| settings.default_locale = "tr".to_owned());
+    let table = [
+        ("pt-BR", "pt"),
+        ("pt_PT", "pt"),
+        ("ar-EG", "ar"),
+        ("hi-Deva-IN", "hi"),
+        ("ES-419", "es"),
+        ("zh", "tr"),
+        ("zh-Hant", "tr"),
+        ("fil", "tr"),
+        ("no locale", "tr"),
+    ];
+    for (asked, picked) in table {
+        assert_eq!(texts.picked(&facts("7777", asked)), picked, "{asked}");
+        assert_eq!(texts.code(&facts("7777", asked)), texts.code(&facts("7777", picked)), "{asked}");
+        assert_eq!(texts.phone_changed(Some(asked)), texts.phone_changed(Some(picked)), "{asked}");
+    }
+    assert_eq!(texts.picked(&CodeFacts::default()), "tr");
+    // An API's own text is in its own language, whatever was asked for.
+    let own = CodeText::parse("fa", "کد شما: {code}").unwrap();
+    let facts = CodeFacts { own: Some(&own), ..facts("7777", "es") };
+    assert_eq!((texts.picked(&facts), texts.code(&facts).as_str()), ("fa", "کد شما: 7777"));
+}
+
+/// Only what somebody chose must fit: a long name or few parts cost the languages whose texts they make too long.
+#[test]
+fn built_in_texts_that_do_not_fit_are_left_out() {
+    let change = |settings: &mut TextSettings| {
+        settings.app = "Bahnfreunde".to_owned();
+        settings.parts_max = 1;
+        settings.app_hashes = vec![HASH.to_owned()];
+        settings.app_hash = Some(HASH.to_owned());
+        settings.webotp_hosts = vec!["example.com".to_owned()];
+        settings.webotp_host = Some("example.com".to_owned());
+    };
+    let fitting = texts(change);
+    let mut left_out: Vec<&str> = fitting.left_out().iter().map(|error| error.setting.as_str()).collect();
+    left_out.retain(|setting| setting.starts_with("text.templates."));
+    let expected = ["ar", "fa", "hi", "pt", "ru"].map(|locale| format!("text.templates.{locale}"));
+    assert_eq!(left_out, expected);
+    assert_eq!(fitting.picked(&facts("7777", "fa-IR")), "en");
+    assert!(fitting.code(&facts("135790", "fa")).starts_with("135790 is your Bahnfreunde code."));
+    assert_eq!(fitting.picked(&facts("7777", "de")), "de");
+    let default = |settings: &mut TextSettings| {
+        change(settings);
+        settings.default_locale = "fa".to_owned();
+    };
+    assert_eq!(refused(default), "text.templates.fa");
+    let own = |settings: &mut TextSettings| {
+        change(settings);
+        settings.templates.insert("RU".to_owned(), "Код {app}: {code}, действует {minutes} мин.".to_owned());
+    };
+    assert_eq!(refused(own), "text.templates.ru");
 }
 
 #[test]
@@ -56,7 +203,7 @@ fn locales_fall_back_to_the_language_and_then_to_the_default() {
         ("pt_BR", "pt-BR 7777"),
         ("pt-BR-x-formal", "pt-BR 7777"),
         ("pt-PT", "pt 7777"),
-        ("fr", "pt 7777"),
+        ("zh", "pt 7777"),
         ("ptx", "pt 7777"),
         ("", "pt 7777"),
         ("-", "pt 7777"),
@@ -69,7 +216,7 @@ fn locales_fall_back_to_the_language_and_then_to_the_default() {
     }
     assert!(texts.code(&facts("7777", "fa-Arab-IR")).starts_with("کد"));
     assert_eq!(texts.code(&CodeFacts { locale: None, ..facts("7777", "en") }), "pt 7777");
-    assert_eq!(refused(|settings| settings.default_locale = "fr".to_owned()), "text.default_locale");
+    assert_eq!(refused(|settings| settings.default_locale = "zh".to_owned()), "text.default_locale");
     let bad_key = |settings: &mut TextSettings| {
         settings.templates.insert("en us".to_owned(), "{code}".to_owned());
     };

@@ -48,13 +48,13 @@ fn check_phone() -> Operation {
     let checked = Content::of("PhonePasswordChecked")
         .example("sent", json!({ "exists": false, "message": "OTP sent successfully." }))
         .example("registered", json!({ "exists": true }));
-    post(
+    FORM.proves(post(
         "/auth/check-phone/",
         "phonePasswordCheckPhone",
         ("Check a number", "Sends a code to one that is not registered."),
         "PhonePasswordCheckPhone",
         json!({ "phone": PHONE }),
-    )
+    ))
     .answers(200, "Registered, or a code is on its way.", &[], checked)
     .answers(400, "The number is not good.", &[], errors(&["Phone number is required.", "Invalid phone number."]))
     .answers(500, "The message was not sent.", &[], errors(&["Failed to send OTP. Please try again."]))

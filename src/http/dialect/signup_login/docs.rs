@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{envelope, failure, text};
 use crate::http::{
     dialect::{
-        describe::{object, request},
-        desk::TOO_MANY,
+        describe::{CHALLENGE, object, request},
+        desk::{TOO_MANY, UNPROVEN},
     },
     docs::{Api, Callers, Content, Operation, example},
     problem::ProblemCode,
@@ -50,6 +50,11 @@ fn business(path: &'static str, id: &str, (summary, about): (&str, &str), exampl
             failed("Service temporarily unavailable. Please try again later."),
         )
         .answers(504, "It may have been done.", &[], failed("The outcome is not known. Please check and try again."))
+}
+
+/// Has a message sent, and so may ask for proof of work first.
+fn proves(operation: Operation) -> Operation {
+    operation.takes_proof().answers(428, "Proof of work is required.", CHALLENGE, failed(UNPROVEN))
 }
 
 /// Reads a JSON body.
@@ -153,7 +158,10 @@ fn signing_up() -> [Operation; 2] {
     let crash = "An error occurred during OTP verification";
     let verify = business("/auth/verify-otp", "signupLoginVerifyOtp", about, &checks(verified, crash));
     let code = json!({ "phone_number": example::NUMBER, "otp_code": example::CODE });
-    [reading(signup, "SignupLoginNumber", number(), bad_number()), reading(verify, "SignupLoginCode", code, bad_code())]
+    [
+        proves(reading(signup, "SignupLoginNumber", number(), bad_number())),
+        reading(verify, "SignupLoginCode", code, bad_code()),
+    ]
 }
 
 fn logging_in() -> [Operation; 2] {
@@ -172,7 +180,10 @@ fn logging_in() -> [Operation; 2] {
     let crash = "An error occurred during login verification";
     let verify = business("/auth/verify-login", "signupLoginVerifyLogin", about, &checks(verified, crash));
     let code = json!({ "phone_number": example::NUMBER, "otp_code": example::CODE });
-    [reading(login, "SignupLoginNumber", number(), bad_number()), reading(verify, "SignupLoginCode", code, bad_code())]
+    [
+        proves(reading(login, "SignupLoginNumber", number(), bad_number())),
+        reading(verify, "SignupLoginCode", code, bad_code()),
+    ]
 }
 
 fn logout() -> Operation {

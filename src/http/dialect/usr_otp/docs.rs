@@ -41,13 +41,13 @@ fn detail(text: &str) -> Value {
 fn send() -> Operation {
     let sent = json!({ "phone_number": example::NUMBER, "message": "OTP sent successfully", "expires_in": 300 });
     let number = "Too many OTP requests. Please try again in 2 minutes.";
-    post(
+    FORM.proves(post(
         "/api/v1/usr/otp",
         "usrOtpSend",
         ("Send a code", "A new code ends the one before it. The number may be national (`0912…`)."),
         "UsrOtpSend",
         json!({ "phone_number": example::NUMBER }),
-    )
+    ))
     .says(200, "Sent; the number is told as `+98…`.", "UsrOtpSent", "sent", sent)
     .says(400, "The number is not good.", REFUSAL, "number", field("phone_number", BAD_NUMBER))
     .answers(

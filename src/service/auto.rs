@@ -1,0 +1,121 @@
+//! Messages that leave the way to us (channel `auto`): when nothing is heard of one, the next way is tried by itself,
+//! with the same code.
+//!
+//! ```text
+//! sent, auto ──> wait as long as that gateway usually takes ──> nothing heard? ──> one step further in the plan
+//!                    └── a receipt says that it will not arrive: at once
+//! ```
+//!
+//! The record decides whether it is still silent and whether the number's limits allow a further send; here is only the
+//! waiting. It lives in memory: a restart leaves a message at the way it went, and its holder may ask for a resend.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use metrics::counter;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::{Dialect, Origin, Service, audit, sending::Clearance};
+use crate::{
+    metrics as names,
+    record::{AUTO, Command, Draft, Outcome, PhoneNumber},
+    sms::{
+        routes::{Destination, Way},
+        sender::SendReport,
+    },
+};
+
+/// Who is waited for.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    slots: Arc<Semaphore>,
+    /// By number and challenge: rung when a receipt says that waiting is of no use.
+    bells: DashMap<(PhoneNumber, u64), Arc<Notify>>,
+    /// The end of all waiting.
+    closing: CancellationToken,
+}
+
+impl Waiting {
+    /// Room for this many messages.
+    pub(super) fn new(most: usize) -> Self {
+        let slots = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Self { slots, bells: DashMap::new(), closing: CancellationToken::new() }
+    }
+
+    /// Nobody is waited for any more.
+    pub(super) fn close(&self) {
+        self.closing.cancel();
+    }
+
+    /// A message will not arrive.
+    pub(super) fn ring(&self, phone: PhoneNumber, nonce: u64) {
+        if let Some(bell) = self.bells.get(&(phone, nonce)) {
+            bell.notify_one();
+        }
+    }
+}
+
+/// A message that was sent, and what of its plan is left.
+pub(super) struct Sent {
+    pub(super) draft: Draft,
+    pub(super) report: SendReport,
+    /// Steps that may still be taken. A challenge started by hand again begins with all but the one just used.
+    pub(super) steps_left: usize,
+}
+
+impl Service {
+    /// Watches over a message that left the way to us; over any other it does nothing.
+    pub(super) fn watch(&self, dialect: &Dialect, origin: &Origin, to: Destination, channel_is_auto: bool, sent: Sent) {
+        if !channel_is_auto || sent.steps_left == 0 {
+            return;
+        }
+        let waiting = &self.waiting;
+        let Ok(slot) = Arc::clone(&waiting.slots).try_acquire_owned() else {
+            counter!(names::OVERLOAD, "limit" => "auto_waiting").increment(1);
+            return;
+        };
+        let (service, dialect, origin) = (self.clone(), dialect.clone(), origin.clone());
+        self.tasks.spawn(async move {
+            service.advance_while_silent(&dialect, &origin, to, sent).await;
+            drop(slot);
+        });
+    }
+
+    async fn advance_while_silent(&self, dialect: &Dialect, origin: &Origin, to: Destination, first: Sent) {
+        let key = (to.number, first.draft.nonce);
+        let bell = Arc::clone(self.waiting.bells.entry(key).or_default().value());
+        let mut sent = Some(first);
+        while let Some(last) = sent.take() {
+            let silence = self.parts.sender.silence(last.report.route, to.country);
+            tokio::select! {
+                () = tokio::time::sleep(silence) => {}
+                () = bell.notified() => {}
+                () = self.waiting.closing.cancelled() => break,
+            }
+            sent = self.advance(dialect, origin, to, last).await;
+        }
+        self.waiting.bells.remove(&key);
+    }
+
+    /// One step further, if it is still silent; what was sent then, or `None` if this is the end of it.
+    async fn advance(&self, dialect: &Dialect, origin: &Origin, to: Destination, last: Sent) -> Option<Sent> {
+        let Sent { draft, report, steps_left } = last;
+        let plan = self.parts.sender.plan(to, Way::Auto);
+        let plan = self.parts.sender.after(plan, report.route, report.channel).but_last();
+        let clearance = self.clear_plan(plan).ok()?;
+        let command = Command::Advance { nonce: draft.nonce, past: draft.delivery, code: draft.code };
+        let reply = self.ask(dialect, to.number, command.into()).await.ok()?;
+        let (Outcome::Issued(view), Some(draft)) = (reply.outcome, reply.draft) else { return None };
+        self.meters.issued(dialect.name, draft.door.purpose, draft.channel);
+        audit::done("code_sent_another_way", dialect, origin, to.number);
+        let Clearance::Send(plan, permit) = clearance else { return None };
+        let sms = self.message(dialect, to.number, &draft, reply.now.0);
+        let report = self.parts.sender.send(permit, sms, &plan).await;
+        audit::sent(dialect, origin, to.number, &draft, &report);
+        debug_assert_eq!(view.channel, AUTO, "no other advances");
+        self.tell_result(dialect, to.number, &draft, &report);
+        let went_out = report.billed > 0;
+        (went_out && steps_left > 1).then(|| Sent { draft, report, steps_left: steps_left - 1 })
+    }
+}
