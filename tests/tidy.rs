@@ -59,7 +59,7 @@ const ONLY: [(&str, &[&str], &str); 17] = [
     ("governor", &["http"], "addresses are the door's business; numbers have records"),
     ("sled", &["store"], "bytes on disk have one owner"),
     ("reqwest", &["sms", "cli"], "only providers are called out to, and by the demo a server"),
-    ("jsonwebtoken", &["token"], "tokens have one maker"),
+    ("jsonwebtoken", &["token", "sms"], "our tokens have one maker; a provider wants one to sign in with"),
     ("metrics_exporter_prometheus", &["metrics"], "one exporter"),
     ("tracing_subscriber", &["telemetry", "settings"], "one place logs; settings check its filter"),
     ("std::env", &["settings"], "behaviour comes from settings, not from ambient variables"),
