@@ -69,7 +69,7 @@ const ONLY: [(&str, &[&str], &str); 17] = [
         &["sms", "webhooks", "cli"],
         "only providers and the operator are called out to, and by the demo a server",
     ),
-    ("jsonwebtoken", &["token"], "tokens have one maker"),
+    ("jsonwebtoken", &["token", "sms"], "our tokens have one maker; a provider wants one to sign in with"),
     ("metrics_exporter_prometheus", &["metrics"], "one exporter"),
     ("tracing_subscriber", &["telemetry", "settings"], "one place logs; settings check its filter"),
     ("std::env", &["settings"], "behaviour comes from settings, not from ambient variables"),

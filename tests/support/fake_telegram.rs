@@ -79,7 +79,7 @@ fn judge(members: &Map<String, Value>) -> Result<(), Refusal> {
     if members.get("sender_username").is_some_and(|name| name != CHANNEL) {
         return refuse("sender_username", "SENDER_NOT_OWNED");
     }
-    if members.get("payload").is_some_and(|payload| !payload.as_str().is_some_and(|text| text.len() <= 128)) {
+    if members.get("payload").is_some_and(|payload| payload.as_str().is_none_or(|text| text.len() > 128)) {
         return refuse("payload", "PAYLOAD_INVALID");
     }
     let is_url = |url: &str| url.starts_with("https://") && url.len() <= 256;

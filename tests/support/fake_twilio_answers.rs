@@ -53,10 +53,10 @@ fn verification(sid: &str, to: &str, channel: Option<&str>, status: &str) -> Val
 
 /// The same resource, failed for this reason.
 pub(super) fn failed(created: &str, code: u32) -> String {
-    let mut resource: Value = serde_json::from_str(created).expect("the fake's own answer");
-    resource["status"] = json!("failed");
-    resource["error_code"] = json!(code);
-    resource.to_string()
+    let mut resource: serde_json::Map<String, Value> = serde_json::from_str(created).expect("the fake's own answer");
+    resource.insert("status".to_owned(), json!("failed"));
+    resource.insert("error_code".to_owned(), json!(code));
+    Value::Object(resource).to_string()
 }
 
 /// Twilio's error body; like the real one it repeats what it was sent.

@@ -28,10 +28,10 @@ pub async fn start(public_key: Option<&str>) -> FakeHttp {
 
 /// A refusal: a problem document.
 pub fn refusal(status: u16, code: &str) -> Reply {
-    problem(status, code, json!([]))
+    problem(status, code, &json!([]))
 }
 
-fn problem(status: u16, code: &str, invalid_parameters: Value) -> Reply {
+fn problem(status: u16, code: &str, invalid_parameters: &Value) -> Reply {
     let body = json!({
         "type": format!("https://developer.vonage.com/api-errors/messages#{code}"), "title": "Refused",
         "detail": "989123456789 is not good", "instance": "bf0ca0bf927b3b52e3cb03217e1a1ddf",
@@ -103,7 +103,7 @@ fn refuse<T>(rule: &'static str, status: u16, code: &str) -> Result<T, Refusal> 
 }
 
 fn invalid<T>(name: &'static str) -> Result<T, Refusal> {
-    Err(Refusal { rule: name, reply: problem(422, "1020", json!([{ "name": name, "reason": "is not good" }])) })
+    Err(Refusal { rule: name, reply: problem(422, "1020", &json!([{ "name": name, "reason": "is not good" }])) })
 }
 
 fn judge(members: &Map<String, Value>) -> Result<(), Refusal> {

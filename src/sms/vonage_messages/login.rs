@@ -27,6 +27,14 @@ struct Claims<'a> {
 }
 
 impl Login {
+    /// An application; `None` if its key is no RSA key of at least 2048 bits (PEM) that signs.
+    pub(super) fn application(id: String, private_key: &SecretString) -> Option<Self> {
+        let key = EncodingKey::from_rsa_pem(private_key.expose_secret().as_bytes()).ok()?;
+        // Whether it is a whole key shows only when it signs.
+        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &serde_json::json!({}), &key).ok()?;
+        Some(Self::Application { id, key })
+    }
+
     /// The request with `Authorization`; `None` if the private key does not sign.
     pub(super) fn sign_in(
         &self,

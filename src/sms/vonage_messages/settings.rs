@@ -4,7 +4,6 @@
 
 use std::fmt;
 
-use jsonwebtoken::EncodingKey;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -116,13 +115,9 @@ fn application(id: String, private_key: &SecretString) -> Result<Login, SettingE
     if !is_uuid {
         return Err(SettingError::new("vonage_messages.application_id", "must be the application's id, a UUID"));
     }
-    let refuse =
-        || SettingError::new("vonage_messages.private_key", "must be an RSA private key of 2048 bits or more, PEM");
-    let key = EncodingKey::from_rsa_pem(private_key.expose_secret().as_bytes()).map_err(|_| refuse())?;
-    // Whether it is a whole key shows only when it signs.
-    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::RS256);
-    jsonwebtoken::encode(&header, &serde_json::json!({}), &key).map_err(|_| refuse())?;
-    Ok(Login::Application { id, key })
+    Login::application(id, private_key).ok_or_else(|| {
+        SettingError::new("vonage_messages.private_key", "must be an RSA private key of 2048 bits or more, PEM")
+    })
 }
 
 #[cfg(test)]
