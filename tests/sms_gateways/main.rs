@@ -24,10 +24,13 @@ mod fake_webhook;
 mod kavenegar;
 mod kit;
 mod mshastra;
+mod receipts;
 mod sns;
 mod subject;
 mod telegram;
 mod twilio;
+#[path = "../support/twilio_signature.rs"]
+mod twilio_signature;
 mod twilio_verify;
 mod twilio_voice;
 mod vonage;
