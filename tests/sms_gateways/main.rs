@@ -33,6 +33,7 @@ mod twilio;
 mod twilio_signature;
 mod twilio_verify;
 mod twilio_voice;
+mod unsigned_receipts;
 mod vonage;
 mod vonage_messages;
 mod webhook;
