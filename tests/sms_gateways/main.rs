@@ -1,5 +1,11 @@
 //! The gateways over HTTP and the sending policy against providers that misbehave, over real sockets.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod configured;
 mod contract;

@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document of everything the main listener serves, and the page that shows it.
 //!
 //! `operation` is the vocabulary, `shared` what all APIs have in common, one module per API says its part (`v1` and
-//! `oauth`, with the bodies in `v1_schemas`); `page` serves it. Written by hand, so that it can say more than types do,
+//! `oauth`, with the bodies in `v1_schemas`), `events` what we post ourselves; `page` serves it. Written by hand, so that it can say more than types do,
 //! and held to the running server by the tests: `tests/it/openapi.rs` compares routes and fields and sends every example,
 //! and every answer that any test of `tests/it` reads is checked against it (`tests/it/documented.rs`).
 //!
@@ -10,6 +10,7 @@
 //! before them. Its errors are answers like others, `Operation::answers` with its own schema. The tests then ask for the
 //! state that each of its example requests speaks of (`prepare` in `tests/it/openapi_examples.rs`).
 
+mod events;
 pub mod example;
 mod oauth;
 mod operation;
@@ -33,7 +34,8 @@ pub const DOCUMENT_PATH: &str = "/api/openapi.json";
 pub const PAGE_PATH: &str = "/api/docs/";
 
 /// Every API, in the order of the page.
-const APIS: &[fn() -> Api] = &[v1::verifications, oauth::tokens, v1::user, v1::admin, v1::receipts, shared::about];
+const APIS: &[fn() -> Api] =
+    &[v1::verifications, oauth::tokens, v1::user, v1::admin, v1::receipts, events::api, shared::about];
 
 /// One API's part of the document.
 #[derive(Debug, Default)]
@@ -87,6 +89,7 @@ fn assemble(apis: impl Iterator<Item = Api>) -> Value {
         "servers": [{ "url": "/", "description": "this server" }],
         "tags": tags,
         "paths": paths,
+        "webhooks": events::webhooks(),
         "components": {
             "schemas": schemas,
             "headers": shared::headers(),
