@@ -112,11 +112,11 @@ const MAGIC_START: &str = "+1500555000";
 /// security 109: every value is of its form before it can reach a header or a form field.
 pub(super) fn check(settings: TwilioSettings) -> Result<Checked, SettingError> {
     let own_token = settings.api_key_sid.is_none().then(|| settings.auth_token.clone());
+    let account = Account::check(NAME, &settings.account_sid, settings.api_key_sid, settings.auth_token)?;
     let receipts_token = settings.receipts_auth_token.or(own_token);
     if receipts_token.as_ref().is_some_and(|token| token.expose_secret().is_empty()) {
         return Err(SettingError::new("twilio.receipts_auth_token", "must not be empty"));
     }
-    let account = Account::check(NAME, &settings.account_sid, settings.api_key_sid, settings.auth_token)?;
     settings.limits.check(NAME)?;
     let base = outbound::base_url(NAME, &settings.base_url)?;
     let whatsapp = whatsapp(settings.whatsapp_from, settings.whatsapp_content_sid)?;
