@@ -50,6 +50,7 @@ mod documented;
 mod event_receiver;
 mod hang_up;
 mod harness;
+mod harness_gateway;
 mod harness_tokens;
 mod ip_limits;
 mod logs;
