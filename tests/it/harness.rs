@@ -195,6 +195,13 @@ impl TestApp {
         self.shutdown.begin();
     }
 
+    /// Stops in order and leaves the data directory.
+    pub(crate) async fn stop_keeping(self) -> tempfile::TempDir {
+        self.shutdown.begin();
+        assert_eq!(self.running.await.unwrap(), Ended::Stopped);
+        self.directory
+    }
+
     /// Stops in order.
     pub(crate) async fn stop(self) {
         self.shutdown.begin();
