@@ -124,7 +124,8 @@ impl Service {
     /// What a message is billed as. A start's is known; one that is sent again is taken for the longest there is.
     fn parts_of(&self, dialect: &Dialect, command: &Command) -> u8 {
         let Command::Start(start) = command else { return self.parts.texts.parts_most() };
-        let digits = start.chosen.as_ref().map_or(start.digits.unwrap_or(dialect.policy.code_digits), Code::digits);
+        let asked = start.chosen.as_ref().map(Code::digits).or(start.digits);
+        let digits = asked.unwrap_or(dialect.policy.code_digits);
         let (text, _) = self.text(dialect, &start.facts, (&"0".repeat(usize::from(digits)), 60));
         u8::try_from(segments::parts(&text)).unwrap_or(u8::MAX)
     }
