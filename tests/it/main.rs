@@ -1,7 +1,7 @@
 //! The server over its sockets: one binary, one module per subject.
 //!
-//! * `harness` — a server of one's own, and verbs; `answer_rules` — what holds for every answer; `audit_log` — what
-//!   operators are told; `counting` — a store that tells whether an actor was started
+//! * `harness` — a server of one's own, and verbs; `harness_gateway` — who sends there; `answer_rules` — what holds for
+//!   every answer; `audit_log` — what operators are told; `counting` — a store that tells whether an actor was started
 //! * `wire_verifications`, `wire_start`, `wire_sends`, `wire_check`, `wire_guesses` — `/v1/verifications…` and
 //!   `/v1/sessions`, as `contracts/v1.md` has them
 //! * `wire_idempotency` — retries with the same key
