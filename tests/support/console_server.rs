@@ -1,6 +1,5 @@
 //! The binary with its default configuration (console gateway), its standard output in a file. Only the ports, the data
 //! directory and the disk space asked for differ from the defaults.
-#![allow(dead_code, reason = "each test binary uses its own part of it")]
 
 use std::{
     fs::OpenOptions,

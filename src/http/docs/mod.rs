@@ -3,7 +3,8 @@
 //! `operation` is the vocabulary, `shared` what all APIs have in common, one module per API says its part (`v1`,
 //! `v1_operators` and `oauth`, with the bodies in `v1_schemas`), `events` what we post ourselves; `page` serves it. Written
 //! by hand, so that it can say more than types do, and held to the running server by the tests: `tests/it/openapi.rs`
-//! compares routes and fields and sends every example, and every answer that any test of `tests/it` reads is checked against it (`tests/it/documented.rs`).
+//! compares routes and fields and sends every example, and every answer that any test of `tests/it` reads is checked
+//! against it (`tests/it/documented.rs`).
 //!
 //! **A dialect brings its part along** in its `Spec` (a function from nothing to `Api`: calls, bodies, credentials).
 //! Names of schemas, security schemes and operations are shared by all, so it puts its own name
