@@ -68,7 +68,6 @@ fn code_of(text: &str) -> Option<String> {
 /// A server in this process, with the embedded store and the true clock.
 pub(crate) struct Server {
     url: String,
-    ops: String,
     client: reqwest::Client,
     shutdown: Shutdown,
     running: tokio::task::JoinHandle<Ended>,
@@ -85,10 +84,10 @@ impl Server {
         let settings = Settings::load(Some(&file), [path]).unwrap();
         let shutdown = Shutdown::new(Duration::from_secs(10));
         let app = App::start(&settings, World::default(), shutdown.clone()).await.unwrap();
-        let (url, ops) = (format!("http://{}", app.address()), format!("http://{}", app.ops_address()));
+        let url = format!("http://{}", app.address());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let running = tokio::spawn(app.run());
-        Arc::new(Self { url, ops, client, shutdown, running, _data: data })
+        Arc::new(Self { url, client, shutdown, running, _data: data })
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
@@ -114,12 +113,6 @@ impl Server {
         let (status, tokens) = self.post("/v1/sessions", body).await;
         assert_eq!(status, 200, "{tokens}");
         started["deliveries"][0]["route"].as_str().unwrap().to_owned()
-    }
-
-    /// The operators' page.
-    pub(crate) async fn metrics(&self) -> String {
-        let page = self.client.get(format!("{}/metrics", self.ops)).send().await.unwrap();
-        page.text().await.unwrap()
     }
 
     /// Stops in order.
