@@ -164,6 +164,9 @@ impl Service {
             Clearance::Send(plan, permit, reservation) => {
                 let plan = self.plan_of(*plan, &answer.value.view, &draft);
                 let sms = self.message(dialect, phone, &draft, reply.now.0);
+                // Made up for after a crash: the money was set aside before it, and counts as spent since.
+                let was_paid = answer.value.view.deliveries.last().is_some_and(|last| last.repeated);
+                let reservation = if was_paid { Reservation::free() } else { reservation };
                 (self.hand_over((permit, reservation), sms, &plan).await, Some(plan))
             }
             Clearance::Test(way) => (SendReport::of_a_test(way), None),

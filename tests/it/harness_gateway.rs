@@ -101,7 +101,8 @@ impl ScriptedGateway {
 
     /// Messages to one number.
     pub(crate) fn sent_to(&self, to: &str) -> Vec<String> {
-        self.sent().into_iter().filter(|(number, _)| number == to).map(|(_, text)| text).collect()
+        let sent = self.sent.lock().unwrap();
+        sent.iter().filter(|(number, _)| number == to).map(|(_, text)| text.clone()).collect()
     }
 
     /// The code of the newest message to a number.
@@ -112,7 +113,7 @@ impl ScriptedGateway {
 
     /// Every code that was handed over so far.
     pub(crate) fn codes(&self) -> Vec<String> {
-        self.sent().iter().filter_map(|(_, text)| code_of(text)).collect()
+        self.sent.lock().unwrap().iter().filter_map(|(_, text)| code_of(text)).collect()
     }
 }
 
@@ -144,8 +145,11 @@ impl Gateway for ScriptedGateway {
         self.ids.lock().unwrap().push(sms.id);
         self.locales.lock().unwrap().push(sms.locale.clone());
         self.references.lock().unwrap().push(sms.reference.clone());
-        self.sent.lock().unwrap().push((sms.to.to_e164(), sms.text.clone()));
-        let number = self.sent().len();
+        let number = {
+            let mut sent = self.sent.lock().unwrap();
+            sent.push((sms.to.to_e164(), sms.text.clone()));
+            sent.len()
+        };
         self.arrived.notify_waiters();
         match script {
             Script::Accept => Ok(Accepted { provider_id: Some(format!("msg-{number}")) }),
