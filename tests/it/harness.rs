@@ -23,7 +23,7 @@ use otpd::{
     settings::Settings,
     shutdown::Shutdown,
     sms::{
-        Accepted, Gateway, SendClass, SendError, Sms,
+        Accepted, Channel, Gateway, SendClass, SendError, Sms,
         receipt::{Receipt, ReceiptOf, ReceiptRefused, ReceiptRequest, ReceiptState},
     },
     store::memory::MemoryStore,
@@ -91,6 +91,8 @@ pub(crate) enum Script {
 /// A gateway that keeps what it was given and does what it was told.
 #[derive(Default)]
 pub(crate) struct ScriptedGateway {
+    /// What it can send by; none: text messages.
+    channels: &'static [Channel],
     sent: Mutex<Vec<(String, String)>>,
     ids: Mutex<Vec<u128>>,
     locales: Mutex<Vec<String>>,
@@ -194,6 +196,10 @@ pub(crate) fn wrong(code: &str, n: u8) -> String {
 impl Gateway for ScriptedGateway {
     fn name(&self) -> &'static str {
         "simulated"
+    }
+
+    fn channels(&self) -> &[Channel] {
+        if self.channels.is_empty() { &[Channel::Sms] } else { self.channels }
     }
 
     fn is_real(&self) -> bool {
@@ -324,6 +330,15 @@ impl TestApp {
         Self::over(changes, Arc::new(MemoryStore::new(false)), clock, (directory, keys)).await
     }
 
+    /// The same with a gateway that can also send by WhatsApp and call.
+    pub(crate) async fn with_all_channels(changes: &str) -> Self {
+        let clock = Arc::new(TestClock(AtomicU64::new(START.0)));
+        let directory = tempfile::tempdir().unwrap();
+        let keys = Keys::make(directory.path());
+        let gateway = ScriptedGateway { channels: &Channel::ALL, ..ScriptedGateway::default() };
+        Self::by(gateway, changes, Arc::new(MemoryStore::new(false)), clock, (directory, keys)).await
+    }
+
     /// A server over key files that are there already.
     pub(crate) async fn in_directory(changes: &str, directory: tempfile::TempDir) -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(START.0)));
@@ -336,9 +351,19 @@ impl TestApp {
         changes: &str,
         store: Arc<MemoryStore>,
         clock: Arc<TestClock>,
+        of: (tempfile::TempDir, Keys),
+    ) -> Self {
+        Self::by(ScriptedGateway::default(), changes, store, clock, of).await
+    }
+
+    async fn by(
+        gateway: ScriptedGateway,
+        changes: &str,
+        store: Arc<MemoryStore>,
+        clock: Arc<TestClock>,
         (directory, keys): (tempfile::TempDir, Keys),
     ) -> Self {
-        let gateway = Arc::new(ScriptedGateway::default());
+        let gateway = Arc::new(gateway);
         let counting = Arc::new(CountingStore::over(Arc::clone(&store)));
         let mut settings = settings(changes);
         settings.store.path = directory.path().to_owned();
@@ -383,8 +408,14 @@ impl TestApp {
 
     /// Stops in order.
     pub(crate) async fn stop(self) {
+        self.stop_and_keep().await;
+    }
+
+    /// Stops in order; what it has left in the data directory.
+    pub(crate) async fn stop_and_keep(self) -> tempfile::TempDir {
         self.shutdown.begin();
         assert_eq!(self.running.await.unwrap(), Ended::Stopped);
+        self.directory
     }
 
     /// The data directory: key files.
