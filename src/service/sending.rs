@@ -34,13 +34,13 @@ pub(super) enum Clearance {
 
 impl Service {
     /// Asks for a send and makes it, to its end: a client that hangs up between commit and send must not leave a code
-    /// that nobody was sent. `way` is by what to send; `None` leaves it to the challenge.
+    /// that nobody was sent. `way` is by what to send.
     pub(super) async fn issue(
         &self,
         dialect: &Dialect,
         origin: &Origin,
         phone: PhoneNumber,
-        way: Option<Way>,
+        way: Way,
         command: Command,
     ) -> Result<Answer<Verification>, Failure> {
         let parts = self.parts_of(dialect, &command);
@@ -60,12 +60,12 @@ impl Service {
         dialect: &Dialect,
         origin: &Origin,
         phone: PhoneNumber,
-        (way, parts): (Option<Way>, u8),
+        (way, parts): (Way, u8),
     ) -> Result<Clearance, Failure> {
         if self.parts.test_numbers.contains_key(&phone) {
-            return Ok(Clearance::Test(way.unwrap_or(Way::Auto)));
+            return Ok(Clearance::Test(way));
         }
-        let plan = self.parts.sender.plan(destination(phone), way.unwrap_or(Way::Auto));
+        let plan = self.parts.sender.plan(destination(phone), way);
         self.clear_plan(dialect, origin, plan, parts).await
     }
 
@@ -195,15 +195,14 @@ impl Service {
         report
     }
 
-    /// The plan of a draft. A resend knows by what only now; one that left the way to us goes on where it stopped.
+    /// The plan of a draft: a resend that leaves the way to us goes on where the send before it stopped.
     fn plan_of(&self, cleared: Plan, view: &ChallengeView, draft: &Draft) -> Plan {
-        let sender = &self.parts.sender;
         let before = view.deliveries.iter().rev().find(|delivery| delivery.number < draft.delivery);
-        let Some(before) = before else { return cleared };
-        let plan = sender.plan(cleared.destination(), way(draft.channel));
-        match (before.route, Channel::named(before.channel.as_str())) {
-            (Some(route), Some(channel)) if draft.channel == AUTO => sender.after(plan, route.as_str(), channel),
-            _ => plan,
+        let before = before.filter(|_| draft.channel == AUTO);
+        let step = before.and_then(|before| Some((before.route?, Channel::named(before.channel.as_str())?)));
+        match step {
+            Some((route, channel)) => self.parts.sender.after(cleared, route.as_str(), channel),
+            None => cleared,
         }
     }
 

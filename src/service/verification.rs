@@ -1,8 +1,8 @@
 //! Verifications: start, resend, check, cancel, read.
 
 use crate::record::{
-    ChallengeView, Command, IdKind, Keyring, Label, MessageFacts, OnMatch, Outcome, PhoneNumber, Request, SealedId,
-    SessionRef, Start, Target,
+    AUTO, ChallengeView, Command, IdKind, Keyring, Label, MessageFacts, OnMatch, Outcome, PhoneNumber, Request,
+    SealedId, SessionRef, Start, Target,
 };
 
 pub use crate::record::Code;
@@ -127,7 +127,7 @@ impl Service {
             metadata: input.metadata,
             bound_to: input.bound_to,
         }));
-        self.issue(dialect, origin, input.phone, Some(way), command).await
+        self.issue(dialect, origin, input.phone, way, command).await
     }
 
     /// The fixed code of a test number at a door of so many digits; a caller's own code goes before it.
@@ -146,16 +146,18 @@ impl Service {
         channel: Option<Label>,
         chosen: Option<Code>,
     ) -> Result<Answer<Verification>, Failure> {
-        let chosen = match chosen {
-            None if self.parts.test_numbers.contains_key(&of.phone) => {
-                let digits = self.read(dialect, of).await?.value.view.digits;
-                self.test_code(of.phone, digits)
-            }
-            given => given,
+        // It goes by its own channel unless another is named, and that is what money is set aside for. One that is gone
+        // may have a kept answer.
+        let known = match self.read(dialect, of).await {
+            Ok(answer) => Some(answer.value.view),
+            Err(Failure::Refused(_)) => None,
+            Err(failure) => return Err(failure),
         };
+        let by = channel.or_else(|| known.as_ref().map(|view| view.channel)).unwrap_or(AUTO);
+        let chosen = chosen.or_else(|| self.test_code(of.phone, known?.digits));
         let sender = self.sender_for(origin, of.phone);
         let command = Command::Resend { nonce: of.nonce, sender, channel, chosen };
-        self.issue(dialect, origin, of.phone, channel.map(way), command).await
+        self.issue(dialect, origin, of.phone, way(by), command).await
     }
 
     /// Checks a code by id.

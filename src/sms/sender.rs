@@ -266,7 +266,7 @@ impl Sender {
     /// Dropping the future midway leaves an unknown outcome that nobody reports: run it in a task of its own
     /// where a client's hang-up would drop it.
     pub async fn send(&self, permit: SendPermit, sms: Sms, plan: &Plan) -> SendReport {
-        let mut course = Course::new(sms, Instant::now() + self.settings.longest_send());
+        let mut course = Course::new(sms, &self.settings);
         let legs = self.lines_of(plan);
         for (at, (channel, line)) in legs.iter().copied().enumerate() {
             if !course.may_ask(line) {
@@ -298,7 +298,9 @@ impl Sender {
     async fn ask(&self, line: &Line, course: &mut Course, is_last: bool) -> Result<Accepted, SendError> {
         let begin = Instant::now();
         let mut result = self.attempt(line, course).await;
-        if let Some(wait) = result.as_ref().err().and_then(|error| self.wait_before_retry(error, is_last)) {
+        let wait = result.as_ref().err().and_then(|error| self.wait_before_retry(error, is_last));
+        // A retry without time would turn a certain failure into an unknown outcome.
+        if let Some(wait) = wait.filter(|wait| course.left() >= *wait + course.ask_min) {
             time::sleep(wait).await;
             if line.admit() {
                 line.count_retry();
@@ -365,6 +367,7 @@ impl Sender {
 struct Course {
     sms: Sms,
     deadline: Instant,
+    ask_min: Duration,
     tries: u8,
     /// Tries that may have sent it; the first of them is kept.
     uncertain: u8,
@@ -373,12 +376,15 @@ struct Course {
     last: Option<(&'static str, Channel, Result<Accepted, SendError>)>,
 }
 
-/// Less time than this is none: a gateway that is asked for so short can only leave another unknown outcome.
+/// Less time than this, or than a whole try, is none: a gateway that is asked for so short can only leave another unknown
+/// outcome.
 const ASK_MIN: Duration = Duration::from_millis(500);
 
 impl Course {
-    fn new(sms: Sms, deadline: Instant) -> Self {
-        Self { sms, deadline, tries: 0, uncertain: 0, unknown: None, last: None }
+    fn new(sms: Sms, settings: &SenderSettings) -> Self {
+        let deadline = Instant::now() + settings.longest_send();
+        let ask_min = ASK_MIN.min(Duration::from_millis(settings.attempt_timeout_ms));
+        Self { sms, deadline, ask_min, tries: 0, uncertain: 0, unknown: None, last: None }
     }
 
     fn left(&self) -> Duration {
@@ -387,7 +393,7 @@ impl Course {
 
     /// Is there time, and does its breaker let it?
     fn may_ask(&self, line: &Line) -> bool {
-        (self.tries == 0 || self.left() >= ASK_MIN) && line.admit()
+        (self.tries == 0 || self.left() >= self.ask_min) && line.admit()
     }
 
     /// Takes in an answer; true if nobody else is to be asked.

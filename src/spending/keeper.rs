@@ -288,7 +288,7 @@ impl Keeper {
     }
 
     /// Makes leases durable. Who waits behind another's writing is often covered by it.
-    async fn lease(&self, day: u64, wants: Vec<(Scope, Micros, Micros)>) -> Result<(), LedgerFault> {
+    pub(super) async fn lease(&self, day: u64, wants: Vec<(Scope, Micros, Micros)>) -> Result<(), LedgerFault> {
         let ledger = Arc::clone(&self.inner.ledger).lock_owned().await;
         let needed: Vec<_> = wants.iter().map(|(scope, needed, _)| (*scope, *needed)).collect();
         let blocks: Vec<_> = wants.iter().map(|(scope, _, block)| (*scope, *block)).collect();
@@ -296,7 +296,8 @@ impl Keeper {
         // Once begun it is finished, whoever stops waiting.
         let raised = tokio::task::spawn_blocking(move || {
             let mut ledger = ledger;
-            if !ledger.covers(day, &needed) {
+            // A day that has ended meanwhile needs no lease, and must not take the place of the new one's.
+            if keeper.core().guard.day() == day && !ledger.covers(day, &needed) {
                 ledger.raise(day, &blocks)?;
             }
             keeper.core().leased = ledger.leased();

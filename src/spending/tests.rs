@@ -144,6 +144,21 @@ async fn a_crash_loses_at_most_one_block() {
     assert_eq!(sent(&again, 989_121_234_567).await, Ok(()), "another day");
 }
 
+/// A lease that is written down only after midnight is of a day that is over: that of the new day stays.
+#[tokio::test]
+async fn a_lease_of_yesterday_does_not_undo_todays() {
+    let (desk, policy) = (Desk::new(), budget());
+    let keeper = desk.open(&policy, false).unwrap();
+    assert_eq!(sent(&keeper, 989_121_234_567).await, Ok(()));
+    let ledger = || Ledger::open(desk.path("spend.ledger")).unwrap().leased();
+    let (yesterday, _) = ledger();
+    desk.wait(DAY);
+    assert_eq!(sent(&keeper, 989_121_234_567).await, Ok(()));
+    let today = ledger();
+    keeper.lease(yesterday, vec![(Scope::All, Micros(900_000_000), Micros(900_000_000))]).await.unwrap();
+    assert_eq!(ledger(), today);
+}
+
 /// An orderly stop loses nothing.
 #[tokio::test]
 async fn a_stop_is_exact() {

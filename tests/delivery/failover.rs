@@ -51,7 +51,7 @@ async fn sign_ins_go_on_by_the_next_route() {
     for (nth, (trouble, takes, opens)) in troubles.into_iter().enumerate() {
         let from = 1_000 * (nth as u64 + 1);
         let before = providers.twilio.requests();
-        providers.twilio.otherwise(trouble.clone());
+        providers.twilio.otherwise(trouble);
         let routes = sign_in_all(&server, &providers, from).await;
         assert!(routes.iter().all(|route| route == "kavenegar"), "{trouble:?}: {routes:?}");
         for nth in from..from + PEOPLE {

@@ -19,6 +19,7 @@ use otpd::{
     record::UnixMillis,
     settings::Settings,
     shutdown::Shutdown,
+    sms::Channel,
     store::memory::MemoryStore,
     token::{ApiKeys, Scope},
 };
@@ -138,6 +139,15 @@ impl TestApp {
         Self::over(changes, Arc::new(MemoryStore::new(false)), clock, (directory, keys)).await
     }
 
+    /// The same with a gateway that can also send by WhatsApp and call.
+    pub(crate) async fn with_all_channels(changes: &str) -> Self {
+        let clock = Arc::new(TestClock(AtomicU64::new(START.0)));
+        let directory = tempfile::tempdir().unwrap();
+        let keys = Keys::make(directory.path());
+        let gateway = ScriptedGateway::with(&Channel::ALL);
+        Self::by(gateway, changes, Arc::new(MemoryStore::new(false)), clock, (directory, keys)).await
+    }
+
     /// A server over key files that are there already.
     pub(crate) async fn in_directory(changes: &str, directory: tempfile::TempDir) -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(START.0)));
@@ -150,9 +160,19 @@ impl TestApp {
         changes: &str,
         store: Arc<MemoryStore>,
         clock: Arc<TestClock>,
+        of: (tempfile::TempDir, Keys),
+    ) -> Self {
+        Self::by(ScriptedGateway::default(), changes, store, clock, of).await
+    }
+
+    async fn by(
+        gateway: ScriptedGateway,
+        changes: &str,
+        store: Arc<MemoryStore>,
+        clock: Arc<TestClock>,
         (directory, keys): (tempfile::TempDir, Keys),
     ) -> Self {
-        let gateway = Arc::new(ScriptedGateway::default());
+        let gateway = Arc::new(gateway);
         let counting = Arc::new(CountingStore::over(Arc::clone(&store)));
         let mut settings = settings(changes);
         settings.store.path = directory.path().to_owned();
@@ -195,17 +215,16 @@ impl TestApp {
         self.shutdown.begin();
     }
 
-    /// Stops in order and leaves the data directory.
-    pub(crate) async fn stop_keeping(self) -> tempfile::TempDir {
+    /// Stops in order.
+    pub(crate) async fn stop(self) {
+        self.stop_and_keep().await;
+    }
+
+    /// Stops in order; what it has left in the data directory.
+    pub(crate) async fn stop_and_keep(self) -> tempfile::TempDir {
         self.shutdown.begin();
         assert_eq!(self.running.await.unwrap(), Ended::Stopped);
         self.directory
-    }
-
-    /// Stops in order.
-    pub(crate) async fn stop(self) {
-        self.shutdown.begin();
-        assert_eq!(self.running.await.unwrap(), Ended::Stopped);
     }
 
     /// The data directory: key files.

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use otpd::sms::{
-    Accepted, Gateway, SendClass, SendError, Sms,
+    Accepted, Channel, Gateway, SendClass, SendError, Sms,
     receipt::{Receipt, ReceiptOf, ReceiptRefused, ReceiptRequest, ReceiptState},
 };
 use serde_json::{Value, json};
@@ -29,6 +29,8 @@ pub(crate) enum Script {
 /// A gateway that keeps what it was given and does what it was told.
 #[derive(Default)]
 pub(crate) struct ScriptedGateway {
+    /// What it can send by; none: text messages.
+    channels: &'static [Channel],
     sent: Mutex<Vec<(String, String)>>,
     ids: Mutex<Vec<u128>>,
     locales: Mutex<Vec<String>>,
@@ -48,6 +50,11 @@ impl fmt::Debug for ScriptedGateway {
 }
 
 impl ScriptedGateway {
+    /// One that can send by these.
+    pub(crate) fn with(channels: &'static [Channel]) -> Self {
+        Self { channels, ..Self::default() }
+    }
+
     /// The next sends do this, in order; then all are accepted again.
     pub(crate) fn next(&self, scripts: impl IntoIterator<Item = Script>) {
         self.script.lock().unwrap().extend(scripts);
@@ -133,6 +140,10 @@ pub(crate) fn wrong(code: &str, n: u8) -> String {
 impl Gateway for ScriptedGateway {
     fn name(&self) -> &'static str {
         "simulated"
+    }
+
+    fn channels(&self) -> &[Channel] {
+        if self.channels.is_empty() { &[Channel::Sms] } else { self.channels }
     }
 
     fn is_real(&self) -> bool {

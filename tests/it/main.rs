@@ -79,6 +79,7 @@ mod wire_proof_of_work;
 mod wire_receipts;
 mod wire_sends;
 mod wire_sessions;
+mod wire_spending;
 mod wire_start;
 mod wire_test_numbers;
 mod wire_verifications;

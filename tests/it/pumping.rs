@@ -85,7 +85,7 @@ async fn it_ends_after_a_bounded_spend_while_people_sign_in() {
     assert_eq!(taken, RUN_MAX, "the run is found, and stays found");
     assert_eq!(app.gateway.sent().len(), RUN_MAX + PEOPLE as usize, "and everyone else signed in");
 
-    let data = app.stop_keeping().await;
+    let data = app.stop_and_keep().await;
     let report = replay(data.path(), &rules);
     let (asked, refused) = (ATTACKS + PEOPLE, ATTACKS - taken as u64);
     assert_eq!((&report["asked"], &report["same_policy"]), (&asked.into(), &asked.into()), "{report}");
@@ -106,7 +106,7 @@ async fn record_only_refuses_nothing_and_tells_the_same() {
     // Other tests of this process count as well, but only what they refuse themselves.
     assert!(metric(&app, "otpd_guard_refusals_total{rule=\"runs\"}").await - refused <= ATTACKS as f64);
 
-    let data = app.stop_keeping().await;
+    let data = app.stop_and_keep().await;
     let report = replay(data.path(), &rules("enforce"));
     assert_eq!(report["live_refused"], 0, "{report}");
     assert!(report["refused"].as_u64().unwrap() >= ATTACKS - RUN_MAX as u64, "{report}");

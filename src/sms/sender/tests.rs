@@ -16,6 +16,8 @@ struct Scripted {
     name: &'static str,
     steps: Mutex<VecDeque<Step>>,
     asked: Mutex<Vec<Instant>>,
+    /// How long it takes to answer.
+    slow: Mutex<Duration>,
 }
 
 #[async_trait]
@@ -35,8 +37,14 @@ impl Gateway for Scripted {
     async fn send(&self, _: &Sms) -> Result<Accepted, SendError> {
         self.asked.lock().unwrap().push(Instant::now());
         let step = self.steps.lock().unwrap().pop_front().expect("a step is left");
+        let slow = *self.slow.lock().unwrap();
         match step {
-            Some(result) => result,
+            Some(result) => {
+                if !slow.is_zero() {
+                    time::sleep(slow).await;
+                }
+                result
+            }
             None => std::future::pending().await,
         }
     }
@@ -61,7 +69,7 @@ fn failure(class: SendClass, retry_after_ms: Option<u64>) -> Step {
 }
 
 fn scripted(name: &'static str, steps: Vec<Step>) -> Arc<Scripted> {
-    Arc::new(Scripted { name, steps: Mutex::new(steps.into()), asked: Mutex::default() })
+    Arc::new(Scripted { name, steps: Mutex::new(steps.into()), asked: Mutex::default(), slow: Mutex::default() })
 }
 
 fn sender(steps: Vec<Step>, draw: u64, inflight_max: usize) -> (Sender, Arc<Scripted>) {
@@ -312,6 +320,31 @@ async fn hanging_gateways_do_not_add_up() {
     assert_eq!(report.result.unwrap_err().class, SendClass::UnknownOutcome);
     assert_eq!(begin.elapsed(), Duration::from_secs(20));
     assert!(begin.elapsed() <= SenderSettings::default().longest_send());
+}
+
+/// What certainly failed stays so: it is not tried again for the moment that is left, which could only end in silence.
+#[tokio::test(start_paused = true)]
+async fn there_is_no_retry_without_time_for_it() {
+    let asks_to_wait = failure(SendClass::Throttled, Some(2_000));
+    let a = scripted("a", vec![None]);
+    let b = scripted("b", vec![asks_to_wait, None]);
+    *b.slow.lock().unwrap() = Duration::from_millis(9_900);
+    let report = deliver(&row(&[&a, &b], SenderSettings::default())).await;
+    assert_eq!((report.route, report.billed, asked(&b)), ("a", 1, 1), "a hung, b refused");
+}
+
+/// However short a try may be, others are asked.
+#[tokio::test(start_paused = true)]
+async fn short_limits_leave_time_for_another_gateway() {
+    let settings = SenderSettings {
+        attempt_timeout_ms: 100,
+        retry_backoff_ms: 0,
+        retry_after_max_ms: 0,
+        ..SenderSettings::default()
+    };
+    let (a, b) = (scripted("a", vec![None]), scripted("b", vec![taken()]));
+    let report = deliver(&row(&[&a, &b], settings)).await;
+    assert_eq!((report.route, report.billed), ("b", 2));
 }
 
 /// A gateway that keeps failing is left alone, probed by one message and used again; and each change is told once.
