@@ -79,6 +79,9 @@ pub const REFUSAL_REASONS: &[&str] = &[
     "scope",
     "idempotency",
     "no_route",
+    "channel",
+    "destination_closed",
+    "budget",
     "proof_of_work",
 ];
 /// Who sent: the gateway's name.

@@ -32,7 +32,12 @@ pub enum Failure {
     ProofOfWorkRequired(Challenge),
     /// As many sends as allowed are under way; nothing was decided.
     SendsOverloaded,
-    /// No gateway can take it now: all that could are failing, or the day's budget is spent. Nothing was decided.
+    /// The day's budget for messages is spent. Nothing was decided.
+    BudgetSpent {
+        /// When the next day begins.
+        retry_after: Duration,
+    },
+    /// No gateway can take it now: all that could are failing. Nothing was decided.
     NoRoute {
         /// When a further try makes sense.
         retry_after: Duration,
@@ -40,9 +45,14 @@ pub enum Failure {
     /// No gateway is configured for this channel. Nothing was decided.
     ChannelUnsupported,
     /// Messages are not sent to this country or kind of number. Nothing was decided.
-    DestinationNotPermitted,
+    DestinationNotPermitted {
+        /// By which rule of the guard.
+        rule: &'static str,
+    },
     /// Too many messages to numbers like this one were asked for and not used. Nothing was decided.
     DestinationClosed {
+        /// By which rule of the guard.
+        rule: &'static str,
         /// When it may open again.
         retry_after: Duration,
     },

@@ -108,11 +108,11 @@ impl Service {
         let ask = Ask { number, country, kind, channel, parts, tries_max };
         let asker = Asker { request_id: &origin.request_id, dialect: dialect.name, address: origin.address };
         keeper.reserve(&ask, asker).await.map_err(|refusal| match refusal {
-            spending::Refusal::NotPermitted(_) => Failure::DestinationNotPermitted,
-            spending::Refusal::Closed { retry_at, .. } => {
-                Failure::DestinationClosed { retry_after: self.until(retry_at) }
+            spending::Refusal::NotPermitted(rule) => Failure::DestinationNotPermitted { rule: rule.name() },
+            spending::Refusal::Closed { rule, retry_at } => {
+                Failure::DestinationClosed { rule: rule.name(), retry_after: self.until(retry_at) }
             }
-            spending::Refusal::BudgetSpent { retry_at } => Failure::NoRoute { retry_after: self.until(retry_at) },
+            spending::Refusal::BudgetSpent { retry_at } => Failure::BudgetSpent { retry_after: self.until(retry_at) },
             spending::Refusal::LedgerFailed => Failure::Fault(Fault::StorageRefused),
         })
     }
@@ -133,8 +133,10 @@ impl Service {
     fn not_cleared(&self, dialect: &Dialect, origin: &Origin, phone: PhoneNumber, failure: &Failure) {
         let reason = match failure {
             Failure::SendsOverloaded => "overloaded",
-            Failure::DestinationNotPermitted => "destination",
+            Failure::DestinationNotPermitted { .. } => "destination",
             Failure::DestinationClosed { .. } => "destination_closed",
+            Failure::BudgetSpent { .. } => "budget",
+            Failure::ChannelUnsupported => "channel",
             _ => "no_route",
         };
         self.meters.refused(dialect.name, reason);

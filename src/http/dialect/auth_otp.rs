@@ -215,7 +215,7 @@ fn api() -> Api {
         tag: "auth_otp",
         about: "Send a code, verify it, get SimpleJWT tokens. For clients of a Django back end.",
         operations: vec![
-            FORM.proves(post(
+            FORM.sends(post(
                 "/api/auth/send-otp/",
                 "authOtpSend",
                 ("Send a code", "A new code ends the one before it."),

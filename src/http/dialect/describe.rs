@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{desk::UNPROVEN, drf};
+use super::{
+    desk::{NOT_PERMITTED, UNPROVEN},
+    drf,
+};
 use crate::http::{
     docs::{Callers, Content, Operation},
     problem::ProblemCode,
@@ -69,10 +72,12 @@ impl Form {
         call.answers(429, "Too many requests, sends or wrong answers.", WAIT, body)
     }
 
-    /// It has a message sent, and so may ask for proof of work first.
-    pub(super) fn proves(self, call: Operation) -> Operation {
+    /// It has a message sent, and so may ask for proof of work first, or send none to this number.
+    pub(super) fn sends(self, call: Operation) -> Operation {
         let body = self.one("proof of work", (self.says)(UNPROVEN));
-        call.takes_proof().answers(428, "Proof of work is required.", CHALLENGE, body)
+        let call = call.takes_proof().answers(428, "Proof of work is required.", CHALLENGE, body);
+        let body = self.one("not permitted", (self.says)(NOT_PERMITTED));
+        call.answers(403, "Messages are not sent to this country or kind of number.", &[], body)
     }
 
     /// It needs an access token.

@@ -104,7 +104,7 @@ impl Desk {
                 proof_of_work::ask(response.headers_mut(), &challenge.to_string(), challenge.bits);
                 response
             }
-            No::NotPermitted => self.says(StatusCode::FORBIDDEN, "Messages are not sent to this number."),
+            No::NotPermitted => self.says(StatusCode::FORBIDDEN, NOT_PERMITTED),
             No::Inactive => self.says(StatusCode::FORBIDDEN, "User is inactive"),
             No::Token(_) | No::UserGone => match self.spec().framework {
                 Framework::Drf | Framework::DrfSlashed => drf::bad_token("Token is invalid"),
@@ -129,6 +129,8 @@ impl Desk {
 /// What a limit that the originals lack says.
 pub(super) const TOO_MANY: &str = "Too many OTP requests. Please try again later.";
 
+/// What a number that gets no messages is told.
+pub(super) const NOT_PERMITTED: &str = "Messages are not sent to this number.";
 /// What a client is told that has not done the work it is asked for; the challenge is in the header.
 pub(super) const UNPROVEN: &str = "Proof of work is required. Please solve the challenge and try again.";
 

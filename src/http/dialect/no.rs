@@ -72,11 +72,11 @@ impl From<Failure> for No {
             Failure::ProofOfWorkRequired(challenge) => Self::Unproven(challenge),
             Failure::SendsOverloaded | Failure::PasswordsOverloaded => Self::Busy { retry_after_s: SOON_S },
             // Its client knows what a send that failed looks like.
-            Failure::NoRoute { .. } => Self::NotSent(SendClass::ProviderDown),
-            Failure::DestinationClosed { retry_after } => {
+            Failure::NoRoute { .. } | Failure::BudgetSpent { .. } => Self::NotSent(SendClass::ProviderDown),
+            Failure::DestinationClosed { retry_after, .. } => {
                 Self::Limited { retry_after_s: service::whole_seconds(retry_after) }
             }
-            Failure::DestinationNotPermitted => Self::NotPermitted,
+            Failure::DestinationNotPermitted { .. } => Self::NotPermitted,
             // A dialect asks for the one channel that its original has; without a route for it nothing can be sent.
             Failure::ChannelUnsupported => Self::Busy { retry_after_s: SOON_S },
             Failure::Token(TokenError::UserGone) => Self::UserGone,

@@ -62,7 +62,8 @@ fn grant_error(failure: Failure) -> OauthError {
         | Failure::SendsOverloaded
         | Failure::NoRoute { .. }
         | Failure::ChannelUnsupported
-        | Failure::DestinationNotPermitted
+        | Failure::BudgetSpent { .. }
+        | Failure::DestinationNotPermitted { .. }
         | Failure::DestinationClosed { .. }
         | Failure::PasswordsOverloaded
         | Failure::Fault(_)

@@ -60,12 +60,12 @@ impl From<Failure> for Refused {
                 Problem::new(ProblemCode::ProofOfWorkRequired).proof_of_work(challenge.to_string(), challenge.bits)
             }
             Failure::SendsOverloaded | Failure::PasswordsOverloaded => Problem::new(ProblemCode::Overloaded),
-            Failure::NoRoute { retry_after } => {
+            Failure::NoRoute { retry_after } | Failure::BudgetSpent { retry_after } => {
                 Problem::new(ProblemCode::NoRouteAvailable).retry_after(service::whole_seconds(retry_after))
             }
             Failure::ChannelUnsupported => Problem::new(ProblemCode::ChannelUnsupported),
-            Failure::DestinationNotPermitted => Problem::new(ProblemCode::DestinationNotPermitted),
-            Failure::DestinationClosed { retry_after } => {
+            Failure::DestinationNotPermitted { .. } => Problem::new(ProblemCode::DestinationNotPermitted),
+            Failure::DestinationClosed { retry_after, .. } => {
                 Problem::new(ProblemCode::SendLimited).retry_after(service::whole_seconds(retry_after))
             }
             Failure::Token(TokenError::Expired) => Problem::new(ProblemCode::TokenExpired),

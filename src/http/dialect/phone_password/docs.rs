@@ -48,7 +48,7 @@ fn check_phone() -> Operation {
     let checked = Content::of("PhonePasswordChecked")
         .example("sent", json!({ "exists": false, "message": "OTP sent successfully." }))
         .example("registered", json!({ "exists": true }));
-    FORM.proves(post(
+    FORM.sends(post(
         "/auth/check-phone/",
         "phonePasswordCheckPhone",
         ("Check a number", "Sends a code to one that is not registered."),

@@ -6,7 +6,7 @@ use super::{envelope, failure, text};
 use crate::http::{
     dialect::{
         describe::{CHALLENGE, object, request},
-        desk::{TOO_MANY, UNPROVEN},
+        desk::{NOT_PERMITTED, TOO_MANY, UNPROVEN},
     },
     docs::{Api, Callers, Content, Operation, example},
     problem::ProblemCode,
@@ -52,9 +52,14 @@ fn business(path: &'static str, id: &str, (summary, about): (&str, &str), exampl
         .answers(504, "It may have been done.", &[], failed("The outcome is not known. Please check and try again."))
 }
 
-/// Has a message sent, and so may ask for proof of work first.
-fn proves(operation: Operation) -> Operation {
-    operation.takes_proof().answers(428, "Proof of work is required.", CHALLENGE, failed(UNPROVEN))
+/// Has a message sent, and so may ask for proof of work first, or send none to this number.
+fn sends_a_code(operation: Operation) -> Operation {
+    operation.takes_proof().answers(428, "Proof of work is required.", CHALLENGE, failed(UNPROVEN)).answers(
+        403,
+        "Messages are not sent to this country or kind of number.",
+        &[],
+        failed(NOT_PERMITTED),
+    )
 }
 
 /// Reads a JSON body.
@@ -159,7 +164,7 @@ fn signing_up() -> [Operation; 2] {
     let verify = business("/auth/verify-otp", "signupLoginVerifyOtp", about, &checks(verified, crash));
     let code = json!({ "phone_number": example::NUMBER, "otp_code": example::CODE });
     [
-        proves(reading(signup, "SignupLoginNumber", number(), bad_number())),
+        sends_a_code(reading(signup, "SignupLoginNumber", number(), bad_number())),
         reading(verify, "SignupLoginCode", code, bad_code()),
     ]
 }
@@ -181,7 +186,7 @@ fn logging_in() -> [Operation; 2] {
     let verify = business("/auth/verify-login", "signupLoginVerifyLogin", about, &checks(verified, crash));
     let code = json!({ "phone_number": example::NUMBER, "otp_code": example::CODE });
     [
-        proves(reading(login, "SignupLoginNumber", number(), bad_number())),
+        sends_a_code(reading(login, "SignupLoginNumber", number(), bad_number())),
         reading(verify, "SignupLoginCode", code, bad_code()),
     ]
 }

@@ -25,7 +25,7 @@ fn send(path: &'static str, id: &str, about: (&str, &str)) -> Operation {
     let body = json!({ "phone": example::NUMBER, "verification_type": "Login" });
     let texts = ["Phone number is required", "Invalid phone number format", "Invalid verification type"];
     let not_sent = ["Failed to send OTP. Please try again."];
-    FORM.proves(post(path, id, about, "TypedVerificationSend", body))
+    FORM.sends(post(path, id, about, "TypedVerificationSend", body))
         .says(200, "Sent.", "TypedVerificationSent", "sent", sent)
         .answers(400, "A field is not good.", &[], errors(&texts, error))
         .answers(500, "The message was not sent.", &[], errors(&not_sent, error))

@@ -41,7 +41,7 @@ fn detail(text: &str) -> Value {
 fn send() -> Operation {
     let sent = json!({ "phone_number": example::NUMBER, "message": "OTP sent successfully", "expires_in": 300 });
     let number = "Too many OTP requests. Please try again in 2 minutes.";
-    FORM.proves(post(
+    FORM.sends(post(
         "/api/v1/usr/otp",
         "usrOtpSend",
         ("Send a code", "A new code ends the one before it. The number may be national (`0912…`)."),
