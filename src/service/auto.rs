@@ -9,7 +9,7 @@
 //! The record decides whether it is still silent and whether the number's limits allow a further send; here is only the
 //! waiting. It lives in memory: a restart leaves a message at the way it went, and its holder may ask for a resend.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use metrics::counter;
@@ -26,12 +26,15 @@ use crate::{
     },
 };
 
+/// Number, challenge, and which send of it: what becomes of one send says nothing of those after it.
+type Message = (PhoneNumber, u64, u8);
+
 /// Who is waited for.
 #[derive(Debug)]
 pub(super) struct Waiting {
     slots: Arc<Semaphore>,
-    /// By number and challenge: rung when a receipt says that waiting is of no use.
-    bells: DashMap<(PhoneNumber, u64), Arc<Notify>>,
+    /// Rung when a receipt says that waiting is of no use.
+    bells: DashMap<Message, Arc<Notify>>,
     /// The end of all waiting.
     closing: CancellationToken,
 }
@@ -49,10 +52,22 @@ impl Waiting {
     }
 
     /// A message will not arrive.
-    pub(super) fn ring(&self, phone: PhoneNumber, nonce: u64) {
-        if let Some(bell) = self.bells.get(&(phone, nonce)) {
+    pub(super) fn ring(&self, message: Message) {
+        if let Some(bell) = self.bells.get(&message) {
             bell.notify_one();
         }
+    }
+
+    /// Waits so long, or until it is rung for; false at the end of all waiting.
+    async fn silent(&self, message: Message, long: Duration) -> bool {
+        let bell = Arc::clone(self.bells.entry(message).or_default().value());
+        let goes_on = tokio::select! {
+            () = tokio::time::sleep(long) => true,
+            () = bell.notified() => true,
+            () = self.closing.cancelled() => false,
+        };
+        self.bells.remove(&message);
+        goes_on
     }
 }
 
@@ -83,19 +98,14 @@ impl Service {
     }
 
     async fn advance_while_silent(&self, dialect: &Dialect, origin: &Origin, to: Destination, first: Sent) {
-        let key = (to.number, first.draft.nonce);
-        let bell = Arc::clone(self.waiting.bells.entry(key).or_default().value());
         let mut sent = Some(first);
         while let Some(last) = sent.take() {
             let silence = self.parts.sender.silence(last.report.route, to.country);
-            tokio::select! {
-                () = tokio::time::sleep(silence) => {}
-                () = bell.notified() => {}
-                () = self.waiting.closing.cancelled() => break,
+            if !self.waiting.silent((to.number, last.draft.nonce, last.draft.delivery), silence).await {
+                return;
             }
             sent = self.advance(dialect, origin, to, last).await;
         }
-        self.waiting.bells.remove(&key);
     }
 
     /// One step further, if it is still silent; what was sent then, or `None` if this is the end of it.
