@@ -34,3 +34,33 @@ async fn a_resend_is_paid_for_by_the_channel_it_goes_by() {
     assert_eq!(channels, ["voice", "voice", "whatsapp"]);
     assert!(asked.iter().all(|line| line["tries_max"] == 1), "one gateway is asked once: {asked:?}");
 }
+
+/// The notice of a phone change is a message like any other: money is set aside for it and it stands in the journal.
+#[tokio::test]
+async fn the_notice_of_a_phone_change_is_paid_for() {
+    let app = TestApp::with(JOURNAL).await;
+    let token = app.sign_in(TO).await.text("access_token");
+    let id = app.post_as(&token, "/v1/me/phone-change", json!({ "to": "+12025550123" })).await.is(201).text("id");
+    let code = json!({ "code": app.gateway.code("+12025550123") });
+    app.post_as(&token, &format!("/v1/verifications/{id}/check"), code).await.is(200);
+    app.gateway.arrived(3).await;
+    let settled = app.journal("settled").await;
+    let costs: Vec<_> = settled.iter().map(|line| line["cost"].as_u64().unwrap()).collect();
+    assert_eq!(costs, [10_000, 10_000, 10_000]);
+}
+
+/// A text is counted as it will be sent: "10 minutes" is a character longer than "1 minute".
+#[tokio::test]
+async fn parts_are_counted_of_the_text_that_is_sent() {
+    let padding = "and so on ".repeat(15);
+    // Of 160 characters with one digit of minutes, and code and blank: one part.
+    let template = format!("sms.templates.en = {{code}} {{minutes}} {padding}!");
+    let app = TestApp::with(&format!("{JOURNAL}\n{template}")).await;
+    for (to, ttl) in [("+989120000001", 60), ("+989120000002", 600)] {
+        app.post("/v1/verifications", json!({ "to": to, "ttl": ttl })).await.is(201);
+    }
+    let lengths: Vec<_> = app.gateway.sent().iter().map(|(_, text)| text.len()).collect();
+    let asked = app.journal("asked").await;
+    let parts: Vec<_> = asked.iter().map(|line| line["parts"].as_u64().unwrap()).collect();
+    assert_eq!((lengths, parts), (vec![160, 161], vec![1, 2]));
+}
