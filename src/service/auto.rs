@@ -117,7 +117,7 @@ impl Service {
         let command = Command::Advance { nonce: draft.nonce, past: draft.delivery, code: draft.code };
         let reply = self.ask(dialect, to.number, command.into()).await.ok()?;
         let (Outcome::Issued(view), Some(draft)) = (reply.outcome, reply.draft) else { return None };
-        self.meters.issued(dialect.name, draft.door.purpose, draft.channel);
+        self.meters.issued(dialect.name, draft.door.purpose);
         audit::done("code_sent_another_way", dialect, origin, to.number);
         let Clearance::Send(plan, permit, reservation) = clearance else { return None };
         let sms = self.message(dialect, to.number, &draft, reply.now.0);

@@ -146,7 +146,7 @@ impl Service {
         let mut answer = Answer::of(&reply, Verification::new(&self.parts.keys, phone, view));
         let Some(draft) = reply.draft else { return replay(answer) };
         answer.value.shown_code = self.parts.show_codes.then(|| draft.code.clone());
-        self.meters.issued(dialect.name, draft.door.purpose, draft.channel);
+        self.meters.issued(dialect.name, draft.door.purpose);
         audit::done("code_requested", dialect, origin, phone);
         let (report, plan) = match clearance {
             Clearance::Send(plan, permit, reservation) => {
