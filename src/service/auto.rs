@@ -16,10 +16,10 @@ use metrics::counter;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::{Dialect, Origin, Service, audit, sending::Clearance};
+use super::{Dialect, Origin, Service, audit, sending::Clearance, verification::VerificationRef};
 use crate::{
     metrics as names,
-    record::{AUTO, Command, Draft, Outcome, PhoneNumber},
+    record::{AUTO, Command, Draft, Outcome, PhoneNumber, Status},
     sms::{
         routes::{Destination, Way},
         sender::SendReport,
@@ -111,6 +111,13 @@ impl Service {
     /// One step further, if it is still silent; what was sent then, or `None` if this is the end of it.
     async fn advance(&self, dialect: &Dialect, origin: &Origin, to: Destination, last: Sent) -> Option<Sent> {
         let Sent { draft, report, steps_left } = last;
+        // Most have been answered by now, and of those nothing is asked of the guard, nor written into its journal.
+        let of = VerificationRef { phone: to.number, nonce: draft.nonce };
+        let view = self.read(dialect, of).await.ok()?.value.view;
+        let is_newest = view.deliveries.last().is_some_and(|newest| newest.number == draft.delivery);
+        if view.status != Status::Pending || !is_newest {
+            return None;
+        }
         let plan = self.parts.sender.plan(to, Way::Auto);
         let plan = self.parts.sender.after(plan, report.route, report.channel).but_last();
         let clearance = self.clear_plan(dialect, origin, plan, self.parts.texts.parts_most()).await.ok()?;

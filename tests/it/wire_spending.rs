@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::TestApp;
+use crate::harness::{RECEIPTS_KEY, TestApp};
 
 const TO: &str = "+989123456789";
 const JOURNAL: &str = "audit.journal = on\nspend.budget = enforce\nspend.default_price = 0.01\nspend.per_day = 1000";
@@ -63,4 +63,18 @@ async fn parts_are_counted_of_the_text_that_is_sent() {
     let asked = app.journal("asked").await;
     let parts: Vec<_> = asked.iter().map(|line| line["parts"].as_u64().unwrap()).collect();
     assert_eq!((lengths, parts), (vec![160, 161], vec![1, 2]));
+}
+
+/// Channel auto: of a code that was given nothing further is asked, whatever a receipt says later.
+#[tokio::test]
+async fn an_answered_message_is_not_asked_for_again() {
+    let app = TestApp::with_all_channels(JOURNAL).await;
+    let id = app.post("/v1/verifications", json!({ "to": TO, "channel": "auto" })).await.is(201).text("id");
+    app.check(&id, &app.gateway.code(TO)).await.is(200);
+    let late = json!({ "reference": app.gateway.references()[0], "state": "undelivered" });
+    app.post_as(RECEIPTS_KEY, "/v1/receipts/simulated", late).await.is(204);
+    // Behind the watcher that the receipt has woken.
+    app.start_for("+989120000001").await;
+    let asked = app.journal("asked").await;
+    assert_eq!(asked.len(), 2, "{asked:?}");
 }
