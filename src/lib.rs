@@ -17,9 +17,13 @@
 //! phone::actor        decide, commit, reply
 //! record::decide      what happens                                           (pure)
 //! store::committer    many numbers, one flush
-//! store::sled_store   bytes on disk
+//! store::sled_store   bytes on disk, events of the change among them
 //!   and back: after the commit the service hands the draft to sms::sender, and tells the actor what came of it
 //! ```
+//!
+//! Before a send is decided, `sms::sender` keeps a place for it and `spending` sets its money aside; both are given back
+//! if nothing was sent. What a provider posts later about the message comes in at `http::v1::receipts`, is checked by its
+//! gateway, and moves the delivery in the number's record. Events leave by `webhooks`, after the commit that they tell of.
 //!
 //! # Modules, lower layers first; imports go down only (`tests/tidy.rs` holds it)
 //!
@@ -28,13 +32,14 @@
 //! | [`record`] | the rules: codes, ids, tries, windows, sessions, moves between numbers | a clock, randomness, I/O, logging, `async` |
 //! | [`guard`] | what may be sent and what it may cost: budgets, pumping attacks | likewise |
 //! | [`clock`], [`entropy`] | the wall clock; random bytes | anything else |
-//! | [`events`], [`standard_webhooks`] | what happens to the node, told by any part; signatures of requests | who listens |
+//! | [`events`] | what happens to the node (routes, budgets, prefixes), told by any part | who listens |
+//! | [`standard_webhooks`] | signatures of requests, made and checked | what is signed |
 //! | [`settings`] | names, ranges, defaults (`config.toml` is compiled in); the environment | travels inward |
 //! | [`metrics`], [`telemetry`], [`shutdown`] | names and texts of metrics; log lines; when to stop | a number, a code |
-//! | [`store`] | snapshots with compare-and-set, group commit | what is inside a snapshot |
-//! | [`sms`] | gateways (Twilio, Kavenegar, mShastra, Vonage, SNS, Telegram, webhook, console, simulated), retries, texts | a record |
+//! | [`store`] | snapshots with compare-and-set, group commit, the outbox of events | what is inside a snapshot or an event |
+//! | [`sms`] | gateways, their receipts, who sends to whom, failover, breakers, texts | a record |
 //! | [`journal`] | every answer of the guard on disk, and its replay | a number in clear |
-//! | [`spending`] | the guard's lock, its ledger, its metrics | rules |
+//! | [`spending`] | the guard's lock, its durable ledger, its metrics; what it remembers over a restart | rules |
 //! | [`password`] | argon2id on a bounded pool | who has a password |
 //! | [`webhooks`] | events from the store's outbox to the operator's back end | who caused them |
 //! | [`token`] | signing, sealing and API keys, claims | whether a session is alive |
@@ -52,9 +57,13 @@
 //!
 //! # Where a change goes
 //!
-//! A rule about codes or limits: `record/decide/`, with a line in `tests/core/`. A new gateway: one file in `sms/`,
-//! one line in `app/parts.rs`, one entry in `tests/sms_gateways/subject.rs`, which runs the contract over it. A new
-//! store: `store/`, and it must pass `tests/store_contract.rs`. A new call: the use case in `service/`, the translation
+//! A rule about codes or limits: `record/decide/`, with a line in `tests/core/`. A new gateway: one file in `sms/` (with
+//! how it signs receipts, if it does), its table in `settings/gateways.rs`, its name in `settings/sms.rs` and
+//! `metrics.rs`, one function in `app/gateways.rs`, one entry in `tests/sms_gateways/subject.rs`, which runs the contract
+//! over it. A rule about who gets no message: `guard/`, with an attack in `guard/tests/attacks.rs`; journals then replay by
+//! it. What a refusal of a provider means: its `verdict`; whom to ask next: `sms/sender.rs`. An event: `record/event.rs`
+//! or `events.rs`, its data in `webhooks/render.rs`, its words in `http/docs/events.rs`; the tests miss whichever is
+//! forgotten. A new store: `store/`, and it must pass `tests/store_contract.rs`. A new call: the use case in `service/`, the translation
 //! in `http/v1/`. Another back end's API: one file in `http/dialect/`, one line in its registry. A new setting:
 //! `config.toml` and its reader in `settings/`.
 

@@ -1,11 +1,13 @@
 //! Every example of the five source documents, as printed, against the binary with its default configuration.
 //!
-//! The scripts in `tests/examples/` hold them; each can be run by hand as well. And the README's own JavaScript.
+//! The scripts in `tests/examples/` hold them; each can be run by hand as well. And what the README prints itself (`readme`).
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 #[path = "support/console_server.rs"]
 mod console_server;
+#[path = "examples/readme.rs"]
+mod readme;
 
 use std::{path::Path, process::Command};
 
@@ -53,9 +55,7 @@ fn proof_of_work() {
     let directory = tempfile::tempdir().unwrap();
     let asked = [("OTPD__PROOF_OF_WORK__MODE", "always"), ("OTPD__PROOF_OF_WORK__BITS", "10")];
     let server = ConsoleServer::start_with(directory.path(), &asked);
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let (_, printed) = readme.split_once("```js\n").expect("the README has it");
-    let (printed, _) = printed.split_once("```").unwrap();
+    let printed = readme::blocks("js").pop().expect("the README has it");
     let url = format!("http://{}/v1/verifications", server.address);
     let call = format!(
         "const call = (send) => send('{url}', {{ method: 'POST', headers: {{ 'Content-Type': 'application/json' }}, \

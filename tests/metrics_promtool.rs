@@ -120,6 +120,44 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     nested.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
+/// The alerts that operators begin with: as promtool wants them, and of metrics and label values that there are.
+#[test]
+fn alerts_are_of_metrics_that_there_are() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/alerts.yml");
+    let output = Command::new("promtool").args(["check", "rules"]).arg(&path).output();
+    let output = output.expect("promtool is installed: ./test does it, or `apt-get install prometheus`");
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    assert!(output.status.success() && said.contains("SUCCESS"), "{said}");
+    let text = fs::read_to_string(path).unwrap();
+    let names: BTreeSet<&str> = words(&text).filter(|word| word.starts_with("otpd_")).collect();
+    assert!(names.len() >= 10, "the search is blind: {names:?}");
+    for name in names {
+        assert!(TABLE.iter().any(|metric| metric.name == name), "{name}");
+    }
+    for (label, rest) in [("outcome", "outcome="), ("reason", "reason="), ("rule", "rule=")]
+        .into_iter()
+        .flat_map(|(label, start)| text.split(start).skip(1).map(move |rest| (label, rest)))
+    {
+        let value = rest.trim_start_matches('~').strip_prefix('"').and_then(|rest| rest.split('"').next()).unwrap();
+        let of_label = TABLE.iter().flat_map(|metric| metric.labels).filter(|(name, _)| *name == label);
+        let known: BTreeSet<&str> = of_label.flat_map(|(_, values)| values.iter().copied()).collect();
+        assert!(value.split('|').all(|value| known.contains(value)), "{label}: {value}");
+    }
+}
+
+/// Also of the README: whoever looks for a metric finds it.
+#[test]
+fn the_readme_names_metrics_that_there_are() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    for name in words(&text).filter(|word| word.starts_with("otpd_")) {
+        assert!(TABLE.iter().any(|metric| metric.name == name), "{name}");
+    }
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+}
+
 /// The process's exporter can be asked for twice, and its upkeep ends when told to.
 #[tokio::test(start_paused = true)]
 async fn the_installed_exporter_is_one_and_its_upkeep_stops() {

@@ -89,6 +89,7 @@ fn twilio_voice(voice: &settings::TwilioVoice, app: &str, receipts_url: Option<S
         test_mode: voice.test_mode,
         app: app.to_owned(),
         ring_timeout_s: voice.ring_timeout_s,
+        receipts_auth_token: voice.receipts_auth_token.clone(),
         receipts_url,
         limits: http_limits(&voice.limits),
     }
@@ -115,6 +116,7 @@ fn vonage_messages(messages: &settings::VonageMessages, receipts_url: Option<Str
         application_id: messages.application_id.clone(),
         private_key: messages.private_key.clone(),
         from: messages.from.clone().unwrap_or_default(),
+        signature_secret: messages.signature_secret.clone(),
         receipts_url,
         limits: http_limits(&messages.limits),
     }

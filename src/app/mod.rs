@@ -30,7 +30,7 @@ use crate::{
     },
     metrics::{Exporter, ExporterError},
     phone::{self, Directory, Sweeper},
-    record::Move,
+    record::{Keyring, Move},
     service::{self, Dialect, Service, UserIds},
     settings::Settings,
     shutdown::Shutdown,
@@ -73,6 +73,91 @@ impl Default for World {
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("World").field("clock", &self.clock).field("entropy", &self.entropy).finish_non_exhaustive()
+    }
+}
+
+/// What everything else stands on: records, and the keys that they hang on.
+struct Ground {
+    store: Arc<dyn SnapshotStore>,
+    keyring: Arc<Keyring>,
+    committer: Committer,
+    store_failed: CancellationToken,
+}
+
+impl Ground {
+    async fn lay(settings: &Settings, files: &parts::Files, world: &World) -> Result<Self, StartError> {
+        let had_sealing_keys = files.sealing.exists();
+        let store = match world.store.clone() {
+            Some(store) => store,
+            None => parts::open_store(settings, files).await?,
+        };
+        if !had_sealing_keys {
+            refuse_records(&*store).await?;
+        }
+        // Only now: keys made earlier would make the next start believe that nothing was lost.
+        let keyring = parts::keyring(files, world)?;
+        let store_failed = CancellationToken::new();
+        let committer = parts::committer(settings, Arc::clone(&store), store_failed.clone())?;
+        Ok(Self { store, keyring, committer, store_failed })
+    }
+
+    /// The numbers.
+    fn directory(
+        &self,
+        settings: &Settings,
+        world: &World,
+        moves: mpsc::Sender<Move>,
+    ) -> Result<Directory, StartError> {
+        let parts = phone::Parts {
+            store: Arc::clone(&self.store),
+            committer: self.committer.clone(),
+            clock: Arc::clone(&world.clock),
+            keys: Arc::clone(&self.keyring),
+            moves,
+            events: webhooks::filter(settings)?,
+        };
+        Ok(Directory::new(parts, parts::directory_settings(settings)))
+    }
+
+    /// The use cases, and who keeps the money for them.
+    fn service(
+        &self,
+        settings: &Settings,
+        files: &parts::Files,
+        world: &World,
+        (directory, posts): (Directory, Option<&Webhooks>),
+        public_url: &str,
+    ) -> Result<(Service, Keeper), StartError> {
+        let (store, keyring) = (&self.store, &self.keyring);
+        let events = posts.map_or_else(Events::off, |posts| posts.events.clone());
+        let sender = parts::sender(settings, world)?.telling(node_events::of_routes(events.clone()));
+        let on_guard = node_events::of_the_guard(events.clone());
+        let keeper = guard::keeper(settings, world, Arc::clone(keyring), sender.is_real(), on_guard)?;
+        let service = Service::new(service::Parts {
+            directory,
+            sender,
+            keeper: keeper.clone(),
+            texts: parts::texts(settings)?,
+            proof_of_work: parts::proof_of_work(settings, &*world.entropy),
+            keys: Arc::clone(keyring),
+            tokens: TokenMaker::new(
+                parts::token_settings(settings, public_url),
+                Arc::new(parts::signing_keys(settings, files, world)?),
+                Arc::clone(&world.entropy),
+            ),
+            passwords: parts::passwords(settings, world)?,
+            user_ids: UserIds::new(Arc::clone(store)),
+            events,
+            dead_letters: webhooks::dead_letters(posts, store),
+            clock: Arc::clone(&world.clock),
+            entropy: Arc::clone(&world.entropy),
+            dialects: std::iter::once("v1").chain(dialect::ALL.iter().map(|spec| spec.name)).collect(),
+            auto_waiting_max: settings.sms.auto_waiting_max,
+            test_numbers: parts::test_numbers(settings),
+            receipts: parts::receipts(settings),
+            show_codes: settings.dev.show_codes,
+        });
+        Ok((service, keeper))
     }
 }
 
@@ -182,59 +267,13 @@ impl App {
         let public_url = settings.server.public_url(address);
 
         let files = parts::Files::new(&settings.store.path);
-        let had_sealing_keys = files.sealing.exists();
-        let store = match world.store.clone() {
-            Some(store) => store,
-            None => parts::open_store(settings, &files).await?,
-        };
-        if !had_sealing_keys {
-            refuse_records(&*store).await?;
-        }
-        // Only now: keys made earlier would make the next start believe that nothing was lost.
-        let keyring = parts::keyring(&files, &world)?;
-        let store_failed = CancellationToken::new();
-        let committer = parts::committer(settings, Arc::clone(&store), store_failed.clone())?;
+        let ground = Ground::lay(settings, &files, &world).await?;
         let (moves, reported_moves) = mpsc::channel::<Move>(MOVES_QUEUE_MAX);
-        let directory = Directory::new(
-            phone::Parts {
-                store: Arc::clone(&store),
-                committer: committer.clone(),
-                clock: Arc::clone(&world.clock),
-                keys: Arc::clone(&keyring),
-                moves,
-                events: webhooks::filter(settings)?,
-            },
-            parts::directory_settings(settings),
-        );
-        let posts = webhooks::start(settings, &world, &store, &keyring)?;
-        let events = posts.as_ref().map_or_else(Events::off, |posts| posts.events.clone());
-        let sender = parts::sender(settings, &world)?.telling(node_events::of_routes(events.clone()));
-        let on_guard = node_events::of_the_guard(events.clone());
-        let keeper = guard::keeper(settings, &world, Arc::clone(&keyring), sender.is_real(), on_guard)?;
-        let service = Service::new(service::Parts {
-            directory: directory.clone(),
-            sender,
-            keeper: keeper.clone(),
-            texts: parts::texts(settings)?,
-            proof_of_work: parts::proof_of_work(settings, &*world.entropy),
-            keys: keyring,
-            tokens: TokenMaker::new(
-                parts::token_settings(settings, &public_url),
-                Arc::new(parts::signing_keys(settings, &files, &world)?),
-                Arc::clone(&world.entropy),
-            ),
-            passwords: parts::passwords(settings, &world)?,
-            user_ids: UserIds::new(Arc::clone(&store)),
-            events,
-            dead_letters: webhooks::dead_letters(posts.as_ref(), &store),
-            clock: Arc::clone(&world.clock),
-            entropy: Arc::clone(&world.entropy),
-            dialects: std::iter::once("v1").chain(dialect::ALL.iter().map(|spec| spec.name)).collect(),
-            auto_waiting_max: settings.sms.auto_waiting_max,
-            test_numbers: parts::test_numbers(settings),
-            receipts: parts::receipts(settings),
-            show_codes: settings.dev.show_codes,
-        });
+        let directory = ground.directory(settings, &world, moves)?;
+        let posts = webhooks::start(settings, &world, &ground.store, &ground.keyring)?;
+        let (service, keeper) =
+            ground.service(settings, &files, &world, (directory.clone(), posts.as_ref()), &public_url)?;
+        let Ground { store, committer, store_failed, .. } = ground;
         let dialect = parts::v1_dialect(settings);
         let router = Self::router(settings, &files, &world, service.clone(), dialect.clone(), public_url)?;
         let operations =

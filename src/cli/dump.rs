@@ -1,7 +1,7 @@
 //! The form of an export, which `otpd export` writes and `otpd import` reads: JSON lines in UTF-8.
 //!
 //! ```text
-//! {"otpd_export":1,"schema":2,"records":2,"user_ids_leased":1000}
+//! {"otpd_export":1,"schema":3,"records":2,"user_ids_leased":1000}
 //! {"number":"+14155550100","record":{"phone":14155550100,"version":…,"account":{"user_id":1,…},"sessions":[…],…}}
 //! {"number":"+14155550101","record":{…}}
 //! ```
@@ -227,7 +227,7 @@ mod tests {
         assert!(read("{\"otpd_export\":1,\"schema\":9,\"records\":0,\"user_ids_leased\":0}").contains("schema 9"));
         assert!(read("{\"records\":0}").contains("first line"));
         assert!(
-            read("{\"otpd_export\":1,\"schema\":2,\"records\":0,\"user_ids_leased\":9007199254740992}")
+            read("{\"otpd_export\":1,\"schema\":3,\"records\":0,\"user_ids_leased\":9007199254740992}")
                 .contains("2^53")
         );
     }

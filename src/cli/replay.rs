@@ -21,7 +21,7 @@ use crate::{
 
 /// Decide the audit journal anew under other rules: who would have been refused, and what it would have saved.
 ///
-/// POLICY.toml is a settings file like any other, such as `otpd check-config` prints; its [spend], [fraud] and
+/// POLICY.toml is a settings file like any other, such as `otpd check-config` prints; its `[spend]`, `[fraud]` and
 /// sms.allowed_countries count, and no variable changes them. Under the rules that
 /// were live every answer must come out as it was: if one does not, it is shown, and the exit code is 1.
 #[derive(Debug, clap::Args)]

@@ -56,7 +56,8 @@ impl CorsOrigins {
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = admitted {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            let exposed = "Location, Request-Id, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, Proof-Of-Work-Challenge, WWW-Authenticate";
+            let exposed = "Location, Request-Id, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, \
+                           Proof-Of-Work-Challenge, WWW-Authenticate";
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
         }
     }

@@ -410,6 +410,6 @@ mod tests {
         assert_eq!(listed(502), "delivery_failed");
         assert_eq!(listed(503), "overloaded draining no_route_available storage_unavailable");
         assert_eq!(listed(504), "outcome_unknown");
-        assert_eq!(ProblemCode::ALL.len(), 38);
+        assert_eq!(ProblemCode::ALL.len(), 39);
     }
 }

@@ -265,7 +265,7 @@ impl EventFilter {
     }
 
     /// The first pattern that covers none of these types.
-    pub fn idle_pattern<'a>(&self, names: impl Iterator<Item = &'a str> + Clone) -> Option<&str> {
+    pub fn idle_pattern<'a>(&self, names: &(impl Iterator<Item = &'a str> + Clone)) -> Option<&str> {
         self.0.iter().map(String::as_str).find(|pattern| !names.clone().any(|name| covers(pattern, name)))
     }
 }

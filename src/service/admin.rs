@@ -39,7 +39,7 @@ impl Service {
     /// Events that could not be delivered, from the oldest on: those after the event `after`, and the event to go on
     /// after.
     pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<(Vec<DeadLetter>, Option<u64>), Failure> {
-        self.parts.dead_letters.list(after, limit).await.map_err(unstored)
+        self.parts.dead_letters.list(after, limit).await.map_err(|fault| unstored(&fault))
     }
 
     /// Delivers one of them after all, or throws it away. False: there is no such one.
@@ -56,7 +56,7 @@ impl Service {
                 DeadLetterFate::Retry => ("dead_letter_retried", letters.retry(id).await),
                 DeadLetterFate::Drop => ("dead_letter_dropped", letters.drop_letter(id).await),
             };
-            let was_there = was_there.map_err(unstored)?;
+            let was_there = was_there.map_err(|fault| unstored(&fault))?;
             if was_there {
                 audit::done_to_letter(event, &dialect, &origin, id);
             }
@@ -88,7 +88,7 @@ impl Service {
     }
 }
 
-fn unstored(fault: StoreFault) -> Failure {
+fn unstored(fault: &StoreFault) -> Failure {
     tracing::warn!(%fault, "dead letters not reached");
     Failure::Fault(match fault {
         StoreFault::Refused(_) => Fault::StorageRefused,

@@ -111,7 +111,8 @@ impl Service {
     /// What a message is billed as. A start's is known; one that is sent again is taken for the longest there is.
     fn parts_of(&self, dialect: &Dialect, command: &Command) -> u8 {
         let Command::Start(start) = command else { return self.parts.texts.parts_most() };
-        let digits = start.chosen.as_ref().map_or(start.digits.unwrap_or(dialect.policy.code_digits), Code::digits);
+        let asked = start.chosen.as_ref().map(Code::digits).or(start.digits);
+        let digits = asked.unwrap_or(dialect.policy.code_digits);
         let valid_s = start.life_ms.unwrap_or(dialect.policy.code_life_ms) / SECOND;
         let valid_s = u32::try_from(valid_s).unwrap_or(u32::MAX);
         let (text, _) = self.text(dialect, &start.facts, (&"0".repeat(usize::from(digits)), valid_s));
@@ -152,6 +153,9 @@ impl Service {
             Clearance::Send(plan, permit, reservation) => {
                 let plan = self.plan_of(*plan, &answer.value.view, &draft);
                 let sms = self.message(dialect, phone, &draft, reply.now.0);
+                // Made up for after a crash: the money was set aside before it, and counts as spent since.
+                let was_paid = answer.value.view.deliveries.last().is_some_and(|last| last.repeated);
+                let reservation = if was_paid { Reservation::free() } else { reservation };
                 (self.hand_over((permit, reservation), sms, &plan).await, Some(plan))
             }
             Clearance::Test(way) => (SendReport::of_a_test(way), None),

@@ -51,6 +51,8 @@ pub struct TwilioVoice {
     pub auth_token: Option<SecretString>,
     /// Number that calls.
     pub from: Option<String>,
+    /// The account's token, where the other is an API key's secret.
+    pub receipts_auth_token: Option<SecretString>,
     /// Test credentials are used.
     pub test_mode: bool,
     /// How long it rings, seconds.
@@ -95,6 +97,8 @@ pub struct VonageMessages {
     pub private_key: Option<SecretString>,
     /// Sender.
     pub from: Option<String>,
+    /// What receipts are signed with.
+    pub signature_secret: Option<SecretString>,
     /// Time and size of its calls.
     pub limits: HttpLimits,
 }
@@ -283,6 +287,7 @@ impl TwilioVoice {
             api_key_sid: r.checked("sms.twilio_voice.api_key_sid", SID, is_sid),
             auth_token: r.secret("sms.twilio_voice.auth_token"),
             from: r.optional("sms.twilio_voice.from"),
+            receipts_auth_token: r.secret("sms.twilio_voice.receipts_auth_token"),
             test_mode: r.flag("sms.twilio_voice.test_mode"),
             ring_timeout_s: r.number("sms.twilio_voice.ring_timeout_s", 5..=600),
             limits: http_limits!(r, "twilio_voice"),
@@ -314,6 +319,7 @@ impl VonageMessages {
             application_id: r.optional("sms.vonage_messages.application_id"),
             private_key: r.secret("sms.vonage_messages.private_key"),
             from: r.optional("sms.vonage_messages.from"),
+            signature_secret: r.secret("sms.vonage_messages.signature_secret"),
             limits: http_limits!(r, "vonage_messages"),
         }
     }

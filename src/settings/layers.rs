@@ -16,7 +16,7 @@ use toml::{Table, Value};
 use super::{DEFAULTS, Problem, VARIABLE_PREFIX};
 
 /// Keys whose values are secrets: hidden everywhere, and readable from a file by `<variable>_FILE`.
-const SECRETS: [&str; 20] = [
+const SECRETS: [&str; 22] = [
     "sms.twilio.auth_token",
     "sms.twilio.receipts_auth_token",
     "sms.kavenegar.api_key",
@@ -31,9 +31,11 @@ const SECRETS: [&str; 20] = [
     "sms.sns.secret_access_key",
     "sms.telegram.access_token",
     "sms.twilio_voice.auth_token",
+    "sms.twilio_voice.receipts_auth_token",
     "sms.twilio_verify.auth_token",
     "sms.vonage_messages.api_secret",
     "sms.vonage_messages.private_key",
+    "sms.vonage_messages.signature_secret",
     "token.secret",
     "webhooks.secret",
     "webhooks.secret_previous",

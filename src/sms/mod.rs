@@ -2,6 +2,18 @@
 //!
 //! Owns: everything a provider's wire knows. Never touches a record: what a send came to is told to the
 //! number's actor as a command by `service`.
+//!
+//! | File | Noun |
+//! |---|---|
+//! | `sender` | the policy: how many at once, who is asked next, when to stop |
+//! | `routes` `channel` | `[[sms.routes]]`: who may send to whom, and by what |
+//! | `line` `breaker` `statistics` | one gateway in use: whether it may be asked, and how it fares |
+//! | `text` `segments` | what people read; what it is billed as |
+//! | `outbound` | one HTTP call with limits; forms of URLs |
+//! | `receipt` | what providers post later: types, signatures, secret paths |
+//! | `twilio` `twilio_voice` `twilio_verify` `vonage` `vonage_messages` | gateways |
+//! | `kavenegar` `mshastra` `sns` `telegram` `webhook` | likewise: `settings`, `verdict` (what an answer means), `receipt` |
+//! | `console` `simulated` | gateways that send nothing |
 
 pub mod breaker;
 pub mod channel;

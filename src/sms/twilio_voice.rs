@@ -12,6 +12,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use reqwest::Url;
+use secrecy::SecretString;
 use serde::Serialize;
 
 use self::settings::Checked;
@@ -19,7 +20,8 @@ pub use self::settings::TwilioVoiceSettings;
 use super::{
     Accepted, Channel, Gateway, SendClass, SendError, SettingError, Sms,
     outbound::Outbound,
-    twilio::{account::Account, status_callback, verdict},
+    receipt::{Receipt, ReceiptRefused, ReceiptRequest},
+    twilio::{self, account::Account, status_callback, verdict},
 };
 
 /// Its name in configuration, metrics and errors.
@@ -34,14 +36,16 @@ pub struct TwilioVoice {
     app: String,
     ring_timeout_s: u16,
     receipts_url: Option<Url>,
+    receipts_token: Option<SecretString>,
 }
 
 impl TwilioVoice {
     /// Checks the settings and builds the client. Does not connect.
     pub fn new(settings: TwilioVoiceSettings) -> Result<Self, SettingError> {
-        let Checked { calls, account, from, app, ring_timeout_s, receipts_url, limits } = settings::check(settings)?;
+        let Checked { calls, account, from, app, ring_timeout_s, receipts_url, receipts_token, limits } =
+            settings::check(settings)?;
         let outbound = Outbound::new(NAME, &calls, &limits)?;
-        Ok(Self { outbound, calls, account, from, app, ring_timeout_s, receipts_url })
+        Ok(Self { outbound, calls, account, from, app, ring_timeout_s, receipts_url, receipts_token })
     }
 }
 
@@ -80,6 +84,11 @@ impl Gateway for TwilioVoice {
         let answer = self.outbound.exchange(request).await?;
         verdict::judge(NAME, answer.status, answer.body.as_deref())
             .map_err(|error| SendError { retry_after: answer.retry_after, ..error })
+    }
+
+    /// The end of a call: taken up or not.
+    async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {
+        twilio::receipt::read(self.receipts_token.as_ref(), request)
     }
 }
 

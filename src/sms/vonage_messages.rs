@@ -12,11 +12,17 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use reqwest::{Url, header};
+use secrecy::SecretString;
 use serde::Serialize;
 
 pub use self::settings::VonageMessagesSettings;
 use self::{login::Login, settings::Checked};
-use super::{Accepted, Gateway, SendClass, SendError, SettingError, Sms, outbound::Outbound};
+use super::{
+    Accepted, Gateway, SendClass, SendError, SettingError, Sms,
+    outbound::Outbound,
+    receipt::{Receipt, ReceiptRefused, ReceiptRequest},
+    vonage,
+};
 use crate::{clock::Clock, entropy::Entropy};
 
 /// Its name in configuration, metrics and errors.
@@ -32,6 +38,7 @@ pub struct VonageMessages {
     login: Login,
     from: String,
     receipts_url: Option<Url>,
+    signature_secret: Option<SecretString>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -44,9 +51,9 @@ impl VonageMessages {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, SettingError> {
-        let Checked { messages, login, from, receipts_url, limits } = settings::check(settings)?;
+        let Checked { messages, login, from, receipts_url, signature_secret, limits } = settings::check(settings)?;
         let outbound = Outbound::new(NAME, &messages, &limits)?;
-        Ok(Self { outbound, messages, login, from, receipts_url, clock, entropy })
+        Ok(Self { outbound, messages, login, from, receipts_url, signature_secret, clock, entropy })
     }
 }
 
@@ -86,6 +93,10 @@ impl Gateway for VonageMessages {
         let answer = self.outbound.exchange(request.json(&message)).await?;
         verdict::judge(answer.status, answer.body.as_deref())
             .map_err(|error| SendError { retry_after: answer.retry_after, ..error })
+    }
+
+    async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {
+        vonage::receipt::read_message_status(self.signature_secret.as_ref(), request)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use tokio::{
     sync::mpsc,
-    task::{JoinHandle, JoinSet},
+    task::{JoinError, JoinHandle, JoinSet},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -160,7 +160,7 @@ impl Loop {
             let wake = self.wake_at();
             tokio::select! {
                 () = stop.cancelled() => {}
-                Some(done) = self.posts.join_next() => self.judge(done.ok()),
+                Some(done) = self.posts.join_next() => self.judge(&done),
                 () = store.outbox().added() => self.unread = true,
                 Some(id) = self.revived.recv() => self.queue.postpone(id, UnixMillis(0)),
                 1.. = self.notes.recv_many(&mut noted, NOTES_MAX) => self.note(&mut noted).await,
@@ -168,7 +168,7 @@ impl Loop {
             }
         }
         while let Some(done) = self.posts.join_next().await {
-            self.judge(done.ok());
+            self.judge(&done);
         }
         self.settle().await;
     }
@@ -248,9 +248,9 @@ impl Loop {
         });
     }
 
-    /// `None`: the task was aborted, which only the end of the process does.
-    fn judge(&mut self, done: Option<Done>) {
-        let Some(Done { id, tries, phone, posted, took }) = done else { return };
+    /// An error: the task was aborted, which only the end of the process does.
+    fn judge(&mut self, done: &Result<Done, JoinError>) {
+        let Ok(Done { id, tries, phone, posted, took }) = *done else { return };
         self.queue.end(phone);
         self.meters.posted(posted, took);
         match posted {

@@ -84,7 +84,7 @@ pub(super) fn check(settings: &WebhooksSettings) -> Result<(Url, Vec<SigningKey>
 /// One of the patterns covers no event there is.
 pub fn filter(patterns: &[String]) -> Result<EventFilter, SettingError> {
     let filter = EventFilter::new(patterns.iter().cloned());
-    match filter.idle_pattern(event_names()) {
+    match filter.idle_pattern(&event_names()) {
         Some(_) => Err(SettingError {
             setting: "webhooks.events".to_owned(),
             reason: "must name events, as in user.created, user.* or *",
@@ -123,7 +123,7 @@ mod tests {
     fn refused(change: impl FnOnce(&mut WebhooksSettings)) -> String {
         let mut settings = good();
         change(&mut settings);
-        check(&settings).err().expect("refused").setting
+        check(&settings).map(drop).unwrap_err().setting
     }
 
     /// security 107 and 117: a URL of our own form, and never unsigned.
@@ -150,9 +150,8 @@ mod tests {
     #[test]
     fn nothing_secret_is_shown() {
         let mut shown = format!("{:?}", good());
-        for settings in [WebhooksSettings { secret: format!("{SECRET}!").into(), ..good() }] {
-            shown.push_str(&format!("{:?}", check(&settings).err().unwrap()));
-        }
+        let settings = WebhooksSettings { secret: format!("{SECRET}!").into(), ..good() };
+        shown.push_str(&format!("{:?}", check(&settings).err().unwrap()));
         assert!(!shown.contains("MfKQ9r8") && !shown.contains("backend.example"), "{shown}");
     }
 

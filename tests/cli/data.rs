@@ -41,7 +41,7 @@ async fn one_process_at_a_time() {
     place.run(&["export", "--out", out.to_str().unwrap()]).await.failed(1, told);
     assert!(!out.exists(), "nothing half done is left");
     let file = place.path("in.jsonl");
-    fs::write(&file, "{\"otpd_export\":1,\"schema\":2,\"records\":0,\"user_ids_leased\":0}\n").unwrap();
+    fs::write(&file, "{\"otpd_export\":1,\"schema\":3,\"records\":0,\"user_ids_leased\":0}\n").unwrap();
     place.run(&["import", file.to_str().unwrap()]).await.failed(1, told);
     assert_eq!(server.me(tokens["access_token"].as_str().unwrap()).await.0, 200);
     server.stop().await;
@@ -94,7 +94,7 @@ async fn what_is_exported_lives_on_elsewhere() {
     assert_eq!(mode(&file), 0o600);
     let lines = fs::read_to_string(&file).unwrap();
     let header: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
-    assert_eq!(header, json!({ "otpd_export": 1, "schema": 2, "records": 3, "user_ids_leased": 1000 }));
+    assert_eq!(header, json!({ "otpd_export": 1, "schema": 3, "records": 3, "user_ids_leased": 1000 }));
     let numbers: Vec<_> = lines.lines().skip(1).map(|line| line.split('"').nth(3).unwrap()).collect();
     assert_eq!(numbers, ["+14155550112", "+14155550113", "+989121234567"]);
     old.run(&["export", "--out", file.to_str().unwrap()]).await.failed(1, "exists already");

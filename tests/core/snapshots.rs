@@ -398,15 +398,11 @@ fn the_fullest_record_fits() {
         issued.push(built.decide(Command::Start(Box::new(begin(nonce))), u8::try_from(nonce).ok()));
         for resend in 1..CHALLENGE_SENDS_MAX {
             let (nonce, sender) = (u64::MAX - nonce, Sender { address: u64::MAX, keyed: true, unpaid: false });
-            let delivery = u8::try_from(resend - 1).unwrap();
-            built.decide(
-                Command::Settle { nonce, delivery, route, channel: Label::of("sms"), result: SendResult::Unknown },
-                None,
-            );
-            built.decide(
-                Command::Resend { nonce, sender, channel: None, chosen: None },
-                u8::try_from(100 + resend * 10 + issued.len()).ok(),
-            );
+            let (delivery, result) = (u8::try_from(resend - 1).unwrap(), SendResult::Unknown);
+            let channel = longest("channel", 1);
+            built.decide(Command::Settle { nonce, delivery, route, channel, result }, None);
+            let key = u8::try_from(100 + resend * 10 + issued.len()).ok();
+            built.decide(Command::Resend { nonce, sender, channel: Some(channel), chosen: None }, key);
         }
     }
     let live = issued.iter().rev().find_map(|sent| sent.draft.as_ref()).unwrap().nonce;

@@ -1,7 +1,7 @@
 //! The server over its sockets: one binary, one module per subject.
 //!
-//! * `harness` — a server of one's own, and verbs; `answer_rules` — what holds for every answer; `audit_log` — what
-//!   operators are told; `counting` — a store that tells whether an actor was started
+//! * `harness` — a server of one's own, and verbs; `harness_gateway` — who sends there; `answer_rules` — what holds for
+//!   every answer; `audit_log` — what operators are told; `counting` — a store that tells whether an actor was started
 //! * `wire_verifications`, `wire_start`, `wire_sends`, `wire_check`, `wire_guesses` — `/v1/verifications…` and
 //!   `/v1/sessions`, as `contracts/v1.md` has them
 //! * `wire_idempotency` — retries with the same key
@@ -19,6 +19,7 @@
 //! * `ops`, `metrics` — the operators' listener, stopping, a store that refuses
 //! * `logs` — what is told of a request, and what never
 //! * `webhooks` — events to the operator's back end, and the dead letters
+//! * `pumping` — an attack for the sake of the bill
 //! * `hang_up` — clients that do not wait for their answer
 //! * `documented` — every answer that `harness` reads, held to the OpenAPI document; `openapi`, `openapi_examples`,
 //!   `openapi_page` — the document itself, its examples sent, the page that shows it
@@ -50,6 +51,7 @@ mod documented;
 mod event_receiver;
 mod hang_up;
 mod harness;
+mod harness_gateway;
 mod harness_tokens;
 mod ip_limits;
 mod logs;
@@ -58,6 +60,7 @@ mod openapi;
 mod openapi_examples;
 mod openapi_page;
 mod ops;
+mod pumping;
 mod spawned;
 mod webhooks;
 mod wire_check;

@@ -118,6 +118,25 @@ fn every_example_is_of_its_schema() {
     assert!(count > 200, "only {count} examples");
 }
 
+/// Every type of event that there is, and no other; each example is what it says.
+#[test]
+fn every_event_is_documented() {
+    let webhooks = docs::document()["webhooks"].as_object().unwrap();
+    let documented: BTreeSet<&str> = webhooks.keys().map(String::as_str).collect();
+    assert_eq!(documented, otpd::webhooks::event_names().collect());
+    let mut ids: BTreeSet<&str> = operations().map(|(.., it)| it["operationId"].as_str().unwrap()).collect();
+    for (name, item) in webhooks {
+        let body = &item["post"]["requestBody"]["content"]["application/json"];
+        let example = &body["examples"]["event"]["value"];
+        assert_eq!(example["type"], name.as_str());
+        valid(&body["schema"], example, name);
+        assert!(ids.insert(item["post"]["operationId"].as_str().unwrap()), "{name}: its id is another's");
+        for header in item["post"]["parameters"].as_array().unwrap() {
+            valid(&header["schema"], &header["example"], name);
+        }
+    }
+}
+
 /// Every code is explained with an example, and some call answers it. (405 is an answer of no call.)
 #[test]
 fn every_problem_code_is_documented() {

@@ -19,7 +19,8 @@ fn a_gateway_needs_its_credentials() {
     ];
     for (gateway, base_url, wanted) in table {
         let bare = format!("[sms]\ngateway = \"{gateway}\"\n[sms.{gateway}]\n");
-        let unset = |key: &str| format!("sms.{gateway}.{key}: must be set for sms.gateway = \"{gateway}\"");
+        let unset =
+            |key: &str| format!("sms.{gateway}.{key}: must be set where sms.gateway or a route names \"{gateway}\"");
         assert_eq!(problems(from_file(&bare)), wanted.iter().map(|key| unset(key)).collect::<Vec<_>>());
 
         let given: String = wanted.iter().map(|key| format!("{key} = \"x1\"\n")).collect();
@@ -87,6 +88,9 @@ fn secrets_are_never_shown() {
         ("sms.vonage.api_secret", "OTPD__SMS__VONAGE__API_SECRET"),
         ("sms.sns.secret_access_key", "OTPD__SMS__SNS__SECRET_ACCESS_KEY"),
         ("sms.telegram.access_token", "OTPD__SMS__TELEGRAM__ACCESS_TOKEN"),
+        ("sms.twilio.receipts_auth_token", "OTPD__SMS__TWILIO__RECEIPTS_AUTH_TOKEN"),
+        ("sms.twilio_voice.receipts_auth_token", "OTPD__SMS__TWILIO_VOICE__RECEIPTS_AUTH_TOKEN"),
+        ("sms.vonage_messages.signature_secret", "OTPD__SMS__VONAGE_MESSAGES__SIGNATURE_SECRET"),
         ("sms.webhook.secret", "OTPD__SMS__WEBHOOK__SECRET"),
         ("sms.webhook.secret_previous", "OTPD__SMS__WEBHOOK__SECRET_PREVIOUS"),
         ("sms.webhook.auth_value", "OTPD__SMS__WEBHOOK__AUTH_VALUE"),
@@ -109,7 +113,7 @@ fn secrets_are_never_shown() {
 #[test]
 fn a_webhook_needs_its_url_and_secret() {
     let bare = "[sms]\ngateway = \"webhook\"\n[sms.webhook]\n";
-    let unset = |key: &str| format!("sms.webhook.{key}: must be set for sms.gateway = \"webhook\"");
+    let unset = |key: &str| format!("sms.webhook.{key}: must be set where sms.gateway or a route names \"webhook\"");
     assert_eq!(problems(from_file(bare)), [unset("base_url"), unset("secret")]);
     let rule = "success_pointer = \"/ok\"\nsuccess_equals = \"true\"\nerror_classes = [\"E1=landline\", \"a=b=c\"]\n";
     let s = from_file(&format!("{bare}base_url = \"https://relay.example/sms\"\nsecret = \"x1\"\n{rule}")).unwrap();
@@ -125,7 +129,7 @@ fn a_webhook_needs_its_url_and_secret() {
 #[test]
 fn sns_needs_a_region_and_a_key() {
     let bare = "[sms]\ngateway = \"sns\"\n[sms.sns]\n";
-    let unset = |key: &str| format!("sms.sns.{key}: must be set for sms.gateway = \"sns\"");
+    let unset = |key: &str| format!("sms.sns.{key}: must be set where sms.gateway or a route names \"sns\"");
     let wanted = ["region", "access_key_id", "secret_access_key"];
     assert_eq!(problems(from_file(bare)), wanted.map(unset));
     let given: String = wanted.map(|key| format!("{key} = \"x1\"\n")).concat();

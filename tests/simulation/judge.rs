@@ -118,10 +118,9 @@ impl Case<'_> {
                 Command::UpdateProfile { patch, .. } => patch.bio.iter().flatten().all(|bio| past.bios.contains(bio)),
                 _ => true,
             },
-            Outcome::Comparing(_) => match &self.op.command {
-                Command::BeginPassword { nonce, .. } => past.begun.contains(nonce),
-                _ => false,
-            },
+            Outcome::Comparing(_) => {
+                matches!(&self.op.command, Command::BeginPassword { nonce, .. } if past.begun.contains(nonce))
+            }
             Outcome::Refused(Refusal::StruckOut { .. }) => {
                 self.by_id().is_some() || past.compared_by_number > self.person.wrong_by_number
             }

@@ -1,5 +1,11 @@
 //! The gateways over HTTP and the sending policy against providers that misbehave, over real sockets.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod configured;
 mod contract;
@@ -24,12 +30,16 @@ mod fake_webhook;
 mod kavenegar;
 mod kit;
 mod mshastra;
+mod receipts;
 mod sns;
 mod subject;
 mod telegram;
 mod twilio;
+#[path = "../support/twilio_signature.rs"]
+mod twilio_signature;
 mod twilio_verify;
 mod twilio_voice;
+mod unsigned_receipts;
 mod vonage;
 mod vonage_messages;
 mod webhook;

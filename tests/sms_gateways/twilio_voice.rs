@@ -35,7 +35,7 @@ fn make(base_url: &str, account: Account, limits: HttpLimits) -> Arc<dyn Gateway
     Arc::new(TwilioVoice::new(settings).unwrap())
 }
 
-fn settings(base_url: String) -> TwilioVoiceSettings {
+pub(crate) fn settings(base_url: String) -> TwilioVoiceSettings {
     TwilioVoiceSettings {
         base_url,
         account_sid: ACCOUNT_SID.to_owned(),

@@ -53,7 +53,7 @@ fn refused(reason: Reason, lie: bool) -> Reply {
     refusal(if lie { 202 } else { status }, code)
 }
 
-fn settings(base_url: String) -> VonageMessagesSettings {
+pub(crate) fn settings(base_url: String) -> VonageMessagesSettings {
     VonageMessagesSettings {
         base_url,
         api_key: Some(API_KEY.to_owned()),
@@ -64,7 +64,7 @@ fn settings(base_url: String) -> VonageMessagesSettings {
     }
 }
 
-fn made(settings: VonageMessagesSettings) -> VonageMessages {
+pub(crate) fn made(settings: VonageMessagesSettings) -> VonageMessages {
     VonageMessages::new(settings, Arc::new(SystemClock), Arc::new(OsEntropy)).unwrap()
 }
 

@@ -143,7 +143,7 @@ pub(crate) mod properties {
             async move { store.outbox().added().await }
         });
         store.outbox().note(note(&["b"])).await.unwrap();
-        tokio::time::timeout(Duration::from_secs(30), waits).await.expect("woken").unwrap();
+        tokio::time::timeout(Duration::from_secs(30), waits).await.unwrap().unwrap();
         let id = id_of(&*store, "a").await;
         store.outbox().settle(vec![(id, Verdict::Dead { tries: 1 })]).await.unwrap();
         assert!(store.outbox().added().now_or_never().is_none());

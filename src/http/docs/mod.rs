@@ -1,21 +1,24 @@
 //! The OpenAPI 3.1 document of everything the main listener serves, and the page that shows it.
 //!
-//! `operation` is the vocabulary, `shared` what all APIs have in common, one module per API says its part (`v1` and
-//! `oauth`, with the bodies in `v1_schemas`); `page` serves it. Written by hand, so that it can say more than types do,
-//! and held to the running server by the tests: `tests/it/openapi.rs` compares routes and fields and sends every example,
-//! and every answer that any test of `tests/it` reads is checked against it (`tests/it/documented.rs`).
+//! `operation` is the vocabulary, `shared` what all APIs have in common, one module per API says its part (`v1`,
+//! `v1_operators` and `oauth`, with the bodies in `v1_schemas`), `events` what we post ourselves; `page` serves it. Written
+//! by hand, so that it can say more than types do, and held to the running server by the tests: `tests/it/openapi.rs`
+//! compares routes and fields and sends every example, and every answer that any test of `tests/it` reads is checked
+//! against it (`tests/it/documented.rs`).
 //!
 //! **A dialect brings its part along** in its `Spec` (a function from nothing to `Api`: calls, bodies, credentials).
 //! Names of schemas, security schemes and operations are shared by all, so it puts its own name
 //! before them. Its errors are answers like others, `Operation::answers` with its own schema. The tests then ask for the
 //! state that each of its example requests speaks of (`prepare` in `tests/it/openapi_examples.rs`).
 
+mod events;
 pub mod example;
 mod oauth;
 mod operation;
 mod page;
 mod shared;
 mod v1;
+mod v1_operators;
 mod v1_schemas;
 
 use std::sync::LazyLock;
@@ -33,7 +36,15 @@ pub const DOCUMENT_PATH: &str = "/api/openapi.json";
 pub const PAGE_PATH: &str = "/api/docs/";
 
 /// Every API, in the order of the page.
-const APIS: &[fn() -> Api] = &[v1::verifications, oauth::tokens, v1::user, v1::admin, v1::receipts, shared::about];
+const APIS: &[fn() -> Api] = &[
+    v1::verifications,
+    oauth::tokens,
+    v1::user,
+    v1_operators::admin,
+    v1_operators::receipts,
+    events::api,
+    shared::about,
+];
 
 /// One API's part of the document.
 #[derive(Debug, Default)]
@@ -87,6 +98,7 @@ fn assemble(apis: impl Iterator<Item = Api>) -> Value {
         "servers": [{ "url": "/", "description": "this server" }],
         "tags": tags,
         "paths": paths,
+        "webhooks": events::webhooks(),
         "components": {
             "schemas": schemas,
             "headers": shared::headers(),

@@ -157,6 +157,7 @@ pub(super) fn headers() -> Value {
         let form = json!({ "type": "string" });
         json!({ "required": required, "description": description, "schema": form, "example": example })
     };
+    let challenge = format!("{}; bits=18", example::CHALLENGE);
     json!({
         "Request-Id": text(true, "The request's id: the client's own if it was well formed", example::REQUEST_ID),
         "Location": text(true, "Where the new verification is", &format!("/v1/verifications/{}", example::VERIFICATION_ID)),
@@ -167,7 +168,7 @@ pub(super) fn headers() -> Value {
         "RateLimit-Policy": text(false, "The number's send window: `q` messages in `w` seconds (IETF draft)", "\"sends\";q=3;w=120"),
         "RateLimit": text(false, "`r` messages left, `t` seconds until there are more (IETF draft)", "\"sends\";r=2;t=120"),
         "Idempotency-Replayed": text(false, "`true` if this is the answer of an earlier try with this key", "true"),
-        "Proof-Of-Work-Challenge": text(true, "What to solve: the challenge, and how many zero bits", &format!("{}; bits=18", example::CHALLENGE)),
+        "Proof-Of-Work-Challenge": text(true, "What to solve: the challenge, and how many zero bits", &challenge),
         "Cache-Control": text(true, "Tokens are never cached", "no-store"),
         "WWW-Authenticate": text(true, "Which credential is expected", "Bearer realm=\"otpd\""),
         "Set-Cookie": text(true, "The access token for browsers, or nothing in its place", "HTTP_ACCESS=\"\"; Max-Age=0; Path=/"),

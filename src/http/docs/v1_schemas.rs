@@ -195,7 +195,7 @@ const REQUIRED: [&str; 10] = [
     "deliveries",
 ];
 
-fn time(description: &str) -> Value {
+pub(super) fn time(description: &str) -> Value {
     json!({ "type": "string", "format": "date-time", "description": description })
 }
 

@@ -1,7 +1,8 @@
 //! `/v1`, `/oauth` and `/.well-known`: the canonical API (`contracts/v1.md`), a translation onto the use cases.
 //!
 //! `call` reads a request: who asks, what, and whether it may be let in. `verifications`, `oauth`, `me` and `admin`
-//! are the routes, `receipts` is that of providers; `refusal` says every "no" as a problem, `render` every success as JSON. Decides nothing itself.
+//! are the routes, `receipts` is that of providers; `refusal` says every "no" as a problem, `render` every success as
+//! JSON. Decides nothing itself.
 
 mod admin;
 mod call;

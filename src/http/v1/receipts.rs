@@ -2,7 +2,8 @@
 //!
 //! No key, no token and no JSON rules: a provider posts what it always posts, and its signature, or the secret in the
 //! path, is its credential (security 113 and 115). What is taken, ignored or about nothing known is answered 204, or the
-//! provider would repeat it for a day. Providers that sign nothing may also ask by GET, as some only can. What a signature covers is the configured public URL, never `Host`.
+//! provider would repeat it for a day. Providers that sign nothing may also ask by GET, as some only can. What a signature
+//! covers is the configured public URL, never `Host`.
 
 use std::sync::Arc;
 
@@ -50,7 +51,7 @@ pub(super) async fn take(State(v1): State<Arc<V1>>, request: Request) -> Result<
     let rest = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     let (gateway, secret) = rest.split_once('/').map_or((rest, None), |(gateway, secret)| (gateway, Some(secret)));
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
-    let address = client.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |client| client.ip);
+    let address = client.map_or_else(|| std::net::Ipv4Addr::UNSPECIFIED.into(), |client| client.ip);
     let receipt = ReceiptRequest {
         url: &format!("{}{path}", v1.public_url),
         query: parts.uri.query().unwrap_or_default(),

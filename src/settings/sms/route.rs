@@ -63,7 +63,7 @@ pub(super) fn read(r: &mut Reader<'_>) -> Vec<Route> {
     let rows: Vec<Row> = r.rows(KEY, ROUTES_MAX);
     let mut routes = Vec::with_capacity(rows.len());
     for (at, row) in rows.into_iter().enumerate() {
-        match checked(row) {
+        match checked(&row) {
             Ok(route) => routes.push(route),
             Err(what) => r.problem(KEY, format!("entry {}: {what}", at + 1)),
         }
@@ -71,7 +71,7 @@ pub(super) fn read(r: &mut Reader<'_>) -> Vec<Route> {
     routes
 }
 
-fn checked(row: Row) -> Result<Route, &'static str> {
+fn checked(row: &Row) -> Result<Route, &'static str> {
     let country = match row.country.as_str() {
         "" => None,
         code if code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic()) => Some(code.to_uppercase()),

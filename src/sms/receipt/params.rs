@@ -52,7 +52,7 @@ pub(in crate::sms) fn value<'a>(params: &'a [(String, String)], name: &str) -> O
 
 /// A price in text, in millionths: at most six digits behind the point count.
 pub(in crate::sms) fn micros(price: &str) -> Option<u64> {
-    let (whole, part) = price.trim().split_once('.').unwrap_or((price.trim(), ""));
+    let (whole, part) = price.trim().split_once('.').unwrap_or_else(|| (price.trim(), ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || !digits(whole) || !digits(part) {
         return None;

@@ -23,7 +23,6 @@ pub enum Hash {
 }
 
 /// The HMAC of the parts, one behind the other.
-#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
 pub(in crate::sms) fn mac(hash: Hash, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     macro_rules! over {
         ($hash:ty) => {{

@@ -3,7 +3,6 @@
 use std::{collections::VecDeque, sync::Mutex};
 
 use async_trait::async_trait;
-use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
 use crate::{guard::NumberKind, record::PhoneNumber, sms::routes::RouteRow};
@@ -201,8 +200,7 @@ async fn a_full_sender_refuses_at_once_and_takes_again_when_one_ends() {
 
 #[test]
 fn outcomes_are_counted_once_per_send() {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let page = recorder.handle();
+    let (recorder, page) = names::Exporter::local().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let steps = vec![
         Some(Ok(Accepted::default())),

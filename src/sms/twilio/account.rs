@@ -40,6 +40,20 @@ impl Account {
         request.basic_auth(&self.user, Some(self.password.expose_secret()))
     }
 
+    /// What Twilio signs its receipts with: the account's token, which is that of the login unless an API key signs in.
+    /// `None` if it is not known, and then no receipt can be believed.
+    pub(in crate::sms) fn receipts_token(
+        &self,
+        gateway: &'static str,
+        receipts_auth_token: Option<SecretString>,
+    ) -> Result<Option<SecretString>, SettingError> {
+        if receipts_auth_token.as_ref().is_some_and(|token| token.expose_secret().is_empty()) {
+            return Err(SettingError::new(format!("{gateway}.receipts_auth_token"), "must not be empty"));
+        }
+        let own = is_sid("AC", &self.user).then(|| self.password.clone());
+        Ok(receipts_auth_token.or(own))
+    }
+
     /// Who signs in.
     #[cfg(test)]
     pub(in crate::sms) fn user(&self) -> &str {

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use reqwest::Url;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use super::{
     NAME,
@@ -111,12 +111,8 @@ const MAGIC_START: &str = "+1500555000";
 
 /// security 109: every value is of its form before it can reach a header or a form field.
 pub(super) fn check(settings: TwilioSettings) -> Result<Checked, SettingError> {
-    let own_token = settings.api_key_sid.is_none().then(|| settings.auth_token.clone());
-    let receipts_token = settings.receipts_auth_token.or(own_token);
-    if receipts_token.as_ref().is_some_and(|token| token.expose_secret().is_empty()) {
-        return Err(SettingError::new("twilio.receipts_auth_token", "must not be empty"));
-    }
     let account = Account::check(NAME, &settings.account_sid, settings.api_key_sid, settings.auth_token)?;
+    let receipts_token = account.receipts_token(NAME, settings.receipts_auth_token)?;
     settings.limits.check(NAME)?;
     let base = outbound::base_url(NAME, &settings.base_url)?;
     let whatsapp = whatsapp(settings.whatsapp_from, settings.whatsapp_content_sid)?;
@@ -199,6 +195,8 @@ fn is_sender(from: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     const HEX: &str = "0123456789abcdef0123456789abcdef";
@@ -315,6 +313,22 @@ mod tests {
         assert_eq!(taken(|_| {}).account.user(), format!("AC{HEX}"));
         let key = taken(|settings| settings.api_key_sid = Some(format!("SK{HEX}")));
         assert_eq!(key.account.user(), format!("SK{HEX}"));
+    }
+
+    /// Twilio signs by the account's token, which an API key's secret is not.
+    #[test]
+    fn receipts_are_signed_by_the_accounts_token() {
+        let token = |checked: Checked| checked.receipts_token.map(|token| token.expose_secret().to_owned());
+        assert_eq!(token(taken(|_| {})).as_deref(), Some("a-very-secret-token"));
+        let key = |settings: &mut TwilioSettings| settings.api_key_sid = Some(format!("SK{HEX}"));
+        assert_eq!(token(taken(key)), None);
+        let both = taken(|settings| {
+            key(settings);
+            settings.receipts_auth_token = Some("the-accounts-token".into());
+        });
+        assert_eq!(token(both).as_deref(), Some("the-accounts-token"));
+        let empty = refused(|settings| settings.receipts_auth_token = Some(SecretString::default()));
+        assert_eq!(empty, "twilio.receipts_auth_token");
     }
 
     /// security 118: neither the settings nor a refusal show what they hold.

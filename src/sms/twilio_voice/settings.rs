@@ -38,6 +38,8 @@ pub struct TwilioVoiceSettings {
     pub ring_timeout_s: u16,
     /// Where it is to post its receipts: the whole public URL, without a query. Default none: it posts none.
     pub receipts_url: Option<String>,
+    /// The account's token, which receipts are signed with, where `auth_token` is an API key's secret. Default none.
+    pub receipts_auth_token: Option<SecretString>,
     /// Time and size.
     pub limits: HttpLimits,
 }
@@ -54,6 +56,7 @@ impl Default for TwilioVoiceSettings {
             app: "otpd".to_owned(),
             ring_timeout_s: 25,
             receipts_url: None,
+            receipts_auth_token: None,
             limits: HttpLimits::default(),
         }
     }
@@ -77,6 +80,8 @@ pub(super) struct Checked {
     pub(super) app: String,
     pub(super) ring_timeout_s: u16,
     pub(super) receipts_url: Option<Url>,
+    /// What receipts are signed with, if it is known.
+    pub(super) receipts_token: Option<SecretString>,
     pub(super) limits: HttpLimits,
 }
 
@@ -87,6 +92,7 @@ const APP_LEN_MAX: usize = 64;
 pub(super) fn check(settings: TwilioVoiceSettings) -> Result<Checked, SettingError> {
     let refuse = |name: &str, reason| Err(SettingError::new(format!("{NAME}.{name}"), reason));
     let account = Account::check(NAME, &settings.account_sid, settings.api_key_sid, settings.auth_token)?;
+    let receipts_token = account.receipts_token(NAME, settings.receipts_auth_token)?;
     if PhoneNumber::from_e164(&settings.from).is_err() {
         return refuse("from", "must be an E.164 number: neither a name nor a short code can call");
     }
@@ -108,6 +114,7 @@ pub(super) fn check(settings: TwilioVoiceSettings) -> Result<Checked, SettingErr
         app: settings.app,
         ring_timeout_s: settings.ring_timeout_s,
         receipts_url: outbound::receipts_url(NAME, settings.receipts_url.as_deref())?,
+        receipts_token,
         limits: settings.limits,
     })
 }
@@ -148,6 +155,8 @@ mod tests {
         }
         assert_eq!(refused(|settings| settings.api_key_sid = Some(String::new())), "twilio_voice.api_key_sid");
         assert_eq!(refused(|settings| settings.auth_token = "t\r\nX: 1".into()), "twilio_voice.auth_token");
+        let empty = refused(|settings| settings.receipts_auth_token = Some(SecretString::default()));
+        assert_eq!(empty, "twilio_voice.receipts_auth_token");
         for from in ["", "Acme", "12345", "+12025550100\n", "+15005550006"] {
             assert_eq!(refused(|settings| settings.from = from.to_owned()), "twilio_voice.from", "{from:?}");
         }

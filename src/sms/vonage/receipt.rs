@@ -33,11 +33,15 @@ impl fmt::Debug for Signature {
 /// Fewest characters of a secret; Vonage's own have 16 and more.
 const SECRET_LEN_MIN: usize = 8;
 
-impl Signature {
-    pub(super) fn is_weak(&self) -> bool {
-        self.secret.expose_secret().len() < SECRET_LEN_MIN
-    }
+/// security 109: too short to be a secret of Vonage's.
+pub(in crate::sms) fn is_weak(secret: &SecretString) -> bool {
+    secret.expose_secret().len() < SECRET_LEN_MIN
+}
 
+/// What is said of such a one.
+pub(in crate::sms) const WEAK: &str = "must be at least 8 characters";
+
+impl Signature {
     fn key(&self) -> &[u8] {
         self.secret.expose_secret().as_bytes()
     }

@@ -7,7 +7,10 @@ use std::fmt;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{NAME, Signature};
+use super::{
+    NAME, Signature,
+    receipt::{WEAK, is_weak},
+};
 use crate::sms::{
     SettingError,
     outbound::{self, HttpLimits},
@@ -85,8 +88,8 @@ pub(super) fn check(settings: VonageSettings) -> Result<Checked, SettingError> {
         let reason = "must be 3 to 15 digits without +, or a name of up to 11 letters, digits and spaces";
         return Err(SettingError::new("vonage.from", reason));
     }
-    if signature.as_ref().is_some_and(Signature::is_weak) {
-        return Err(SettingError::new("vonage.signature_secret", "must be at least 8 characters"));
+    if signature.as_ref().is_some_and(|signature| is_weak(&signature.secret)) {
+        return Err(SettingError::new("vonage.signature_secret", WEAK));
     }
     limits.check(NAME)?;
     let base = outbound::base_url(NAME, &base_url)?;

@@ -11,6 +11,7 @@ use super::{NAME, login::Login};
 use crate::sms::{
     SettingError,
     outbound::{self, HttpLimits},
+    vonage::{is_sender, receipt},
 };
 
 /// Settings of the Vonage Messages gateway. `Debug` shows no account and no secret.
@@ -31,6 +32,9 @@ pub struct VonageMessagesSettings {
     pub from: String,
     /// Where it is to post its receipts: the whole public URL, without a query. Default none: the application's own.
     pub receipts_url: Option<String>,
+    /// What receipts are signed with: the account's signature secret, 8 characters and more. Default none: no receipts are
+    /// taken.
+    pub signature_secret: Option<SecretString>,
     /// Time and size.
     pub limits: HttpLimits,
 }
@@ -45,6 +49,7 @@ impl Default for VonageMessagesSettings {
             private_key: None,
             from: String::new(),
             receipts_url: None,
+            signature_secret: None,
             limits: HttpLimits::default(),
         }
     }
@@ -62,6 +67,7 @@ pub(super) struct Checked {
     pub(super) login: Login,
     pub(super) from: String,
     pub(super) receipts_url: Option<Url>,
+    pub(super) signature_secret: Option<SecretString>,
     pub(super) limits: HttpLimits,
 }
 
@@ -73,11 +79,14 @@ const SECRET_LEN_MAX: usize = 128;
 /// security 109: every value is of its form before it can reach a header or a body.
 pub(super) fn check(settings: VonageMessagesSettings) -> Result<Checked, SettingError> {
     let refuse = |name: &str, reason| SettingError::new(format!("{NAME}.{name}"), reason);
-    if !crate::sms::vonage::is_sender(&settings.from) {
+    if !is_sender(&settings.from) {
         return Err(refuse(
             "from",
             "must be 3 to 15 digits without +, or a name of up to 11 letters, digits and spaces",
         ));
+    }
+    if settings.signature_secret.as_ref().is_some_and(receipt::is_weak) {
+        return Err(refuse("signature_secret", receipt::WEAK));
     }
     settings.limits.check(NAME)?;
     let base = outbound::base_url(NAME, &settings.base_url)?;
@@ -94,6 +103,7 @@ pub(super) fn check(settings: VonageMessagesSettings) -> Result<Checked, Setting
         login,
         from: settings.from,
         receipts_url: outbound::receipts_url(NAME, settings.receipts_url.as_deref())?,
+        signature_secret: settings.signature_secret,
         limits: settings.limits,
     })
 }
@@ -174,6 +184,10 @@ mod tests {
         }
         for from in ["", "+12025550100", "AcmeAcmeAcme", "Acme!"] {
             assert_eq!(refused(|settings| settings.from = from.to_owned()), "vonage_messages.from", "{from:?}");
+        }
+        for secret in ["", "1234567"] {
+            let setting = refused(|settings| settings.signature_secret = Some(secret.into()));
+            assert_eq!(setting, "vonage_messages.signature_secret", "{secret:?}");
         }
         let plain = "http://api.nexmo.com".to_owned();
         assert_eq!(refused(|settings| settings.base_url = plain), "vonage_messages.base_url");
