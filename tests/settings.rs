@@ -310,6 +310,19 @@ fn exposure_is_warned_about() {
     assert_eq!(keys, ["sms.gateway", "store.durability", "ops.listen", "limits.ip_per_minute"]);
 }
 
+/// A gateway that really sends is one, whether it stands in `sms.gateway` or in a route alone.
+#[test]
+fn a_route_that_really_sends_is_warned_about_like_a_gateway() {
+    let text = "[sms]\nroutes = [{ channel = \"sms\", gateways = [\"webhook\"] }]\n[sms.webhook]\n\
+                base_url = \"http://127.0.0.1:9\"\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n[fraud]\n";
+    let warned = |more: &str| {
+        let warnings = from_file(&format!("{text}{more}")).unwrap().warnings();
+        warnings.iter().any(|warning| warning.starts_with("fraud:"))
+    };
+    assert!(!warned(""), "auto is in force beside it");
+    assert!(warned("velocity_mode = \"off\"\nruns = \"off\"\nconversion = \"off\""));
+}
+
 /// config.toml and the code name the same keys, and each key's comment says what it allows and its unit.
 #[test]
 fn config_toml_is_the_reference() {

@@ -9,29 +9,32 @@
 //! The record decides whether it is still silent and whether the number's limits allow a further send; here is only the
 //! waiting. It lives in memory: a restart leaves a message at the way it went, and its holder may ask for a resend.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use metrics::counter;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::{Dialect, Origin, Service, audit, sending::Clearance};
+use super::{Dialect, Origin, Service, audit, sending::Clearance, verification::VerificationRef};
 use crate::{
     metrics as names,
-    record::{AUTO, Command, Draft, Outcome, PhoneNumber},
+    record::{AUTO, Command, Draft, Outcome, PhoneNumber, Status},
     sms::{
         routes::{Destination, Way},
         sender::SendReport,
     },
 };
 
+/// Number, challenge, and which send of it: what becomes of one send says nothing of those after it.
+type Message = (PhoneNumber, u64, u8);
+
 /// Who is waited for.
 #[derive(Debug)]
 pub(super) struct Waiting {
     slots: Arc<Semaphore>,
-    /// By number and challenge: rung when a receipt says that waiting is of no use.
-    bells: DashMap<(PhoneNumber, u64), Arc<Notify>>,
+    /// Rung when a receipt says that waiting is of no use.
+    bells: DashMap<Message, Arc<Notify>>,
     /// The end of all waiting.
     closing: CancellationToken,
 }
@@ -49,10 +52,22 @@ impl Waiting {
     }
 
     /// A message will not arrive.
-    pub(super) fn ring(&self, phone: PhoneNumber, nonce: u64) {
-        if let Some(bell) = self.bells.get(&(phone, nonce)) {
+    pub(super) fn ring(&self, message: Message) {
+        if let Some(bell) = self.bells.get(&message) {
             bell.notify_one();
         }
+    }
+
+    /// Waits so long, or until it is rung for; false at the end of all waiting.
+    async fn silent(&self, message: Message, long: Duration) -> bool {
+        let bell = Arc::clone(self.bells.entry(message).or_default().value());
+        let goes_on = tokio::select! {
+            () = tokio::time::sleep(long) => true,
+            () = bell.notified() => true,
+            () = self.closing.cancelled() => false,
+        };
+        self.bells.remove(&message);
+        goes_on
     }
 }
 
@@ -83,31 +98,33 @@ impl Service {
     }
 
     async fn advance_while_silent(&self, dialect: &Dialect, origin: &Origin, to: Destination, first: Sent) {
-        let key = (to.number, first.draft.nonce);
-        let bell = Arc::clone(self.waiting.bells.entry(key).or_default().value());
         let mut sent = Some(first);
         while let Some(last) = sent.take() {
             let silence = self.parts.sender.silence(last.report.route, to.country);
-            tokio::select! {
-                () = tokio::time::sleep(silence) => {}
-                () = bell.notified() => {}
-                () = self.waiting.closing.cancelled() => break,
+            if !self.waiting.silent((to.number, last.draft.nonce, last.draft.delivery), silence).await {
+                return;
             }
             sent = self.advance(dialect, origin, to, last).await;
         }
-        self.waiting.bells.remove(&key);
     }
 
     /// One step further, if it is still silent; what was sent then, or `None` if this is the end of it.
     async fn advance(&self, dialect: &Dialect, origin: &Origin, to: Destination, last: Sent) -> Option<Sent> {
         let Sent { draft, report, steps_left } = last;
+        // Most have been answered by now, and of those nothing is asked of the guard, nor written into its journal.
+        let of = VerificationRef { phone: to.number, nonce: draft.nonce };
+        let view = self.read(dialect, of).await.ok()?.value.view;
+        let is_newest = view.deliveries.last().is_some_and(|newest| newest.number == draft.delivery);
+        if view.status != Status::Pending || !is_newest {
+            return None;
+        }
         let plan = self.parts.sender.plan(to, Way::Auto);
         let plan = self.parts.sender.after(plan, report.route, report.channel).but_last();
         let clearance = self.clear_plan(dialect, origin, plan, self.parts.texts.parts_most()).await.ok()?;
         let command = Command::Advance { nonce: draft.nonce, past: draft.delivery, code: draft.code };
         let reply = self.ask(dialect, to.number, command.into()).await.ok()?;
         let (Outcome::Issued(view), Some(draft)) = (reply.outcome, reply.draft) else { return None };
-        self.meters.issued(dialect.name, draft.door.purpose, draft.channel);
+        self.meters.issued(dialect.name, draft.door.purpose);
         audit::done("code_sent_another_way", dialect, origin, to.number);
         let Clearance::Send(plan, permit, reservation) = clearance else { return None };
         let sms = self.message(dialect, to.number, &draft, reply.now.0);

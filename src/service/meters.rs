@@ -45,7 +45,7 @@ impl Meters {
 }
 
 impl Meters {
-    pub(super) fn issued(&self, dialect: &'static str, purpose: Label, _channel: Label) {
+    pub(super) fn issued(&self, dialect: &'static str, purpose: Label) {
         if let Some(counter) = self.issued.get(&(dialect, purpose_label(purpose))) {
             counter.increment(1);
         }

@@ -3,7 +3,7 @@
 //! The steps themselves are the core's (`record::decide::account`); here is only their order. Whoever meets a
 //! record in the middle calls [`Service::finish_move`] and goes on.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -13,11 +13,13 @@ use crate::{
         Account, Command, Move, NO_NEW_USER, Outcome, PHONE_CHANGE, PhoneNumber, Refusal, SessionRef, SignIn, SignedIn,
     },
     sms::{Channel, Sms, routes::Way},
+    spending::Asker,
     token::TokenError,
 };
 
 use super::{
-    Answer, Dialect, Failure, Origin, Service, SignedInTokens, StartInput, User, audit, sending::destination,
+    Answer, Dialect, Failure, Origin, Service, SignedInTokens, StartInput, User, audit,
+    sending::{destination, parts},
     verification::Verification,
 };
 
@@ -102,7 +104,7 @@ impl Service {
                 return Err(refused_move(&outcome));
             }
         };
-        self.notify_old_number(from, &account);
+        self.notify_old_number(dialect, from, &account);
         self.clear_parcel(dialect, from, to, account.user_id).await;
         Ok(signed_in)
     }
@@ -121,19 +123,29 @@ impl Service {
         Ok(self.parts.directory.ask(phone, policy, command.into()).await?.outcome)
     }
 
-    /// Tells the old number. It is best effort: the account has moved whether or not the notice arrives.
-    fn notify_old_number(&self, from: PhoneNumber, account: &Account) {
+    /// Tells the old number. It is best effort: the account has moved whether or not the notice arrives. It is paid for
+    /// like any message, and a test number gets none.
+    fn notify_old_number(&self, dialect: &Dialect, from: PhoneNumber, account: &Account) {
+        if self.parts.test_numbers.contains_key(&from) {
+            return;
+        }
         let (texts, asked) = (&self.parts.texts, account.profile.locale.as_deref());
         let (text, locale) = (texts.phone_changed(asked), texts.picked_for_notice(asked).to_owned());
         let facts = [from.as_u64(), account.user_id, account.verified_at.0].map(u64::to_be_bytes);
         let id = u128::from_be_bytes(self.parts.keys.tag("notice", &facts.each_ref().map(|fact| fact.as_slice())));
+        let sms = Sms { locale, ..Sms::notice(id, from, &text) };
+        // Whoever finishes a change may not be who asked for it.
+        let asker = Asker { request_id: "", dialect: dialect.name, address: Ipv4Addr::UNSPECIFIED.into() };
         let service = self.clone();
         self.tasks.spawn(async move {
             for _ in 0..NOTICE_TRIES {
                 let plan = service.parts.sender.plan(destination(from), Way::Channel(Channel::Sms));
                 if let Ok(permit) = service.parts.sender.reserve(&plan) {
-                    let sms = Sms { locale, ..Sms::notice(id, from, &text) };
-                    if let Err(error) = service.parts.sender.send(permit, sms, &plan).await.result {
+                    let Ok(reservation) = service.set_aside(asker, &plan, parts(&sms.text)).await else {
+                        tracing::warn!(phone = %from, "the old number could not be told of its change: not permitted");
+                        return;
+                    };
+                    if let Err(error) = service.hand_over((permit, reservation), sms, &plan).await.result {
                         tracing::warn!(phone = %from, %error, "the old number could not be told of its change");
                     }
                     return;

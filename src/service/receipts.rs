@@ -74,6 +74,8 @@ pub struct ReceiptSeen {
     pub phone: PhoneNumber,
     /// Of which challenge.
     pub nonce: u64,
+    /// Which send of it.
+    pub delivery: u8,
     /// By what it was sent.
     pub channel: Label,
     /// How far it has come.
@@ -200,7 +202,7 @@ impl Service {
             Received::Unknown => Err("unknown"),
             Received::Known => Err("repeated"),
             Received::Moved { sent_at, channel } => {
-                Ok(ReceiptSeen { route, phone, nonce, channel, arrival, after_ms: reply.now.since(sent_at) })
+                Ok(ReceiptSeen { route, phone, nonce, delivery, channel, arrival, after_ms: reply.now.since(sent_at) })
             }
         };
         match &moved {
@@ -219,7 +221,7 @@ impl Service {
         match seen.arrival {
             Arrival::Sent => {}
             Arrival::Delivered => self.parts.sender.delivered(seen.route, destination(seen.phone).country, after),
-            Arrival::Undelivered => self.waiting.ring(seen.phone, seen.nonce),
+            Arrival::Undelivered => self.waiting.ring((seen.phone, seen.nonce, seen.delivery)),
         }
         if let Some(meters) = self.receipts.meters.get(seen.route)
             && seen.arrival == Arrival::Delivered

@@ -1,14 +1,14 @@
 //! From a draft to a settled send: after the commit, outside the actor, so that a slow provider delays one request
 //! and no mailbox.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use crate::{
-    guard::Ask,
+    guard::{Ask, Prices},
     phone::Fault,
     record::{
         AUTO, ChallengeView, Code, Command, Delivery, DeliveryState, Draft, KeyId, Label, MessageFacts, Outcome,
-        PhoneNumber, Request, SECOND, SendResult, UnixMillis, Verified,
+        PhoneNumber, Refusal, Request, SECOND, SendResult, UnixMillis, Verified,
     },
     sms::{
         Channel, SendClass, Sms,
@@ -46,8 +46,10 @@ impl Service {
         let parts = self.parts_of(dialect, &command);
         let request = self.request(origin, command);
         self.proven(dialect, origin, phone, request.idempotency.as_ref())?;
-        let clearance = self.clear(dialect, origin, phone, (way, parts)).await;
-        let clearance = clearance.inspect_err(|failure| self.not_cleared(dialect, origin, phone, failure))?;
+        let clearance = match self.clear(dialect, origin, phone, (way, parts)).await {
+            Ok(clearance) => clearance,
+            Err(failure) => return self.not_cleared(dialect, origin, phone, (&request, failure)).await,
+        };
         self.to_its_end(dialect, origin, |service, dialect, origin| async move {
             service.issue_now(&dialect, &origin, phone, request, clearance).await
         })
@@ -82,31 +84,18 @@ impl Service {
             NoPermit::NoRoute => Failure::ChannelUnsupported,
             NoPermit::AllFailing { retry_after } => Failure::NoRoute { retry_after },
         })?;
-        let reservation = self.set_aside(dialect, origin, &plan, parts).await?;
+        let asker = Asker { request_id: &origin.request_id, dialect: dialect.name, address: origin.address };
+        let reservation = self.set_aside(asker, &plan, parts).await?;
         Ok(Clearance::Send(Box::new(plan), permit, reservation))
     }
 
     /// Asks the guard, and sets the money for a message aside.
-    async fn set_aside(
-        &self,
-        dialect: &Dialect,
-        origin: &Origin,
-        plan: &Plan,
-        parts: u8,
-    ) -> Result<Reservation, Failure> {
+    pub(super) async fn set_aside(&self, asker: Asker<'_>, plan: &Plan, parts: u8) -> Result<Reservation, Failure> {
         let keeper = &self.parts.keeper;
         if keeper.is_idle() {
             return Ok(Reservation::free());
         }
-        let Destination { number, country, kind } = plan.destination();
-        // Whoever of the plan sends it, it costs no more than this.
-        let price = |channel: &Label| keeper.policy().prices.of(number, *channel);
-        let channel = plan.channels().map(Channel::label).max_by_key(price).unwrap_or(Channel::Sms.label());
-        let tries_max = if plan.len() > 1 { UNCERTAIN_MAX } else { 1 };
-        // A call has no parts.
-        let parts = if channel == Channel::Voice.label() { 1 } else { parts };
-        let ask = Ask { number, country, kind, channel, parts, tries_max };
-        let asker = Asker { request_id: &origin.request_id, dialect: dialect.name, address: origin.address };
+        let ask = ask_of(&keeper.policy().prices, plan, parts);
         keeper.reserve(&ask, asker).await.map_err(|refusal| match refusal {
             spending::Refusal::NotPermitted(rule) => Failure::DestinationNotPermitted { rule: rule.name() },
             spending::Refusal::Closed { rule, retry_at } => {
@@ -126,11 +115,32 @@ impl Service {
         let Command::Start(start) = command else { return self.parts.texts.parts_most() };
         let asked = start.chosen.as_ref().map(Code::digits).or(start.digits);
         let digits = asked.unwrap_or(dialect.policy.code_digits);
-        let (text, _) = self.text(dialect, &start.facts, (&"0".repeat(usize::from(digits)), 60));
-        u8::try_from(segments::parts(&text)).unwrap_or(u8::MAX)
+        let valid_s = start.life_ms.unwrap_or(dialect.policy.code_life_ms) / SECOND;
+        let valid_s = u32::try_from(valid_s).unwrap_or(u32::MAX);
+        let (text, _) = self.text(dialect, &start.facts, (&"0".repeat(usize::from(digits)), valid_s));
+        parts(&text)
     }
 
-    fn not_cleared(&self, dialect: &Dialect, origin: &Origin, phone: PhoneNumber, failure: &Failure) {
+    /// Nothing more may be sent now; a retry of what was sent is answered all the same.
+    async fn not_cleared(
+        &self,
+        dialect: &Dialect,
+        origin: &Origin,
+        phone: PhoneNumber,
+        (request, failure): (&Request, Failure),
+    ) -> Result<Answer<Verification>, Failure> {
+        if request.idempotency.is_some() {
+            // Asks for nothing itself, so all that can come of it is what was kept under the key.
+            let kept = Request { command: Command::Read { nonce: 0 }, ..request.clone() };
+            let reply = self.ask(dialect, phone, kept).await?;
+            match reply.outcome.clone() {
+                Outcome::Issued(view) => {
+                    return replay(Answer::of(&reply, Verification::new(&self.parts.keys, phone, view)));
+                }
+                Outcome::Refused(Refusal::IdempotencyMismatch) => return Err(self.unexpected(dialect, &reply)),
+                _ => {}
+            }
+        }
         let reason = match failure {
             Failure::SendsOverloaded => "overloaded",
             Failure::DestinationNotPermitted { .. } => "destination",
@@ -140,7 +150,8 @@ impl Service {
             _ => "no_route",
         };
         self.meters.refused(dialect.name, reason);
-        audit::refused("code_requested", dialect, origin, phone, failure);
+        audit::refused("code_requested", dialect, origin, phone, &failure);
+        Err(failure)
     }
 
     async fn issue_now(
@@ -160,7 +171,7 @@ impl Service {
         let mut answer = Answer::of(&reply, Verification::new(&self.parts.keys, phone, view));
         let Some(draft) = reply.draft else { return replay(answer) };
         answer.value.shown_code = self.parts.show_codes.then(|| draft.code.clone());
-        self.meters.issued(dialect.name, draft.door.purpose, draft.channel);
+        self.meters.issued(dialect.name, draft.door.purpose);
         audit::done("code_requested", dialect, origin, phone);
         let (report, plan) = match clearance {
             Clearance::Send(plan, permit, reservation) => {
@@ -300,6 +311,22 @@ impl Service {
     }
 }
 
+/// What the guard is asked for a message of so many parts: whoever of the plan sends it, it costs no more than this.
+fn ask_of(prices: &Prices, plan: &Plan, parts: u8) -> Ask {
+    let Destination { number, country, kind } = plan.destination();
+    // A call has no parts.
+    let billed = |channel: Channel| if channel == Channel::Voice { 1 } else { parts };
+    let cost = |channel: &Channel| prices.of(number, channel.label()).times(u64::from(billed(*channel)));
+    let channel = plan.channels().min_by_key(|channel| Reverse(cost(channel))).unwrap_or(Channel::Sms);
+    let tries_max = if plan.len() > 1 { UNCERTAIN_MAX } else { 1 };
+    Ask { number, country, kind, channel: channel.label(), parts: billed(channel), tries_max }
+}
+
+/// What a text is billed as.
+pub(super) fn parts(text: &str) -> u8 {
+    u8::try_from(segments::parts(text)).unwrap_or(u8::MAX)
+}
+
 /// The gateway as a record keeps it.
 fn route(report: &SendReport) -> Label {
     Label::new(report.route).unwrap_or(Label::of("other"))
@@ -339,4 +366,35 @@ fn replay(answer: Answer<Verification>) -> Result<Answer<Verification>, Failure>
 /// By what a record's channel says to send; one that has no name any more goes as a text.
 pub(super) fn way(channel: Label) -> Way {
     if channel == AUTO { Way::Auto } else { Way::Channel(Channel::named(channel.as_str()).unwrap_or(Channel::Sms)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        guard::Micros,
+        sms::{console::Console, routes::Routes},
+    };
+
+    /// Text messages are paid by part and calls are not, so the dearest part is not the dearest message.
+    #[test]
+    fn the_dearest_way_of_a_plan_is_set_aside() {
+        let number = PhoneNumber::from_e164("+989123456789").unwrap();
+        let routes = Routes::only(Arc::new(Console::stdout()));
+        let plan = routes.plan(destination(number), Way::Auto);
+        let ask = |prices: &[(Channel, u64)], parts| {
+            let mut table = Prices::default();
+            for (channel, price) in prices {
+                assert!(table.add("98", Some(channel.label()), Micros(*price)));
+            }
+            let ask = ask_of(&table, &plan, parts);
+            (ask.channel.as_str().to_owned(), ask.parts, ask.tries_max)
+        };
+        let prices = [(Channel::Sms, 20), (Channel::Voice, 50), (Channel::Whatsapp, 5)];
+        assert_eq!(ask(&prices, 2), ("voice".to_owned(), 1, 2));
+        assert_eq!(ask(&prices, 3), ("sms".to_owned(), 3, 2), "three parts cost more than the call");
+        assert_eq!(ask(&[], 2), ("sms".to_owned(), 2, 2), "the first way where all cost the same");
+    }
 }

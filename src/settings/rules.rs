@@ -282,7 +282,7 @@ pub(super) fn warnings(s: &Settings) -> Vec<String> {
             "spend.default_price: destinations without a price cost nothing, so no budget holds them",
         ),
         (
-            s.sms.gateway.is_real() && !s.fraud.watches(s.sms.gateway),
+            s.sms.is_real() && !s.fraud.watches(true),
             "fraud: velocity, runs and conversion are all off beside a gateway that really sends",
         ),
         (s.limits.ip_per_minute == 0, "limits.ip_per_minute: no limit per client address"),

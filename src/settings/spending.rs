@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{GatewayKind, reader::Reader, server::is_region};
+use super::{reader::Reader, server::is_region};
 
 /// Most rows of a list of tables.
 const PRICES_MAX: usize = 10_000;
@@ -175,10 +175,10 @@ fn mode(r: &mut Reader<'_>, key: &str) -> RuleMode {
 }
 
 impl RuleMode {
-    /// True unless it is off for this gateway.
-    fn looks(self, gateway: GatewayKind) -> bool {
+    /// True unless it is off. `sends`: messages may leave the machine.
+    fn looks(self, sends: bool) -> bool {
         match self {
-            Self::Auto => gateway.is_real(),
+            Self::Auto => sends,
             Self::Enforce | Self::RecordOnly => true,
             Self::Off => false,
         }
@@ -247,7 +247,7 @@ impl Fraud {
             runs_max: r.number("fraud.runs_max", 2..=10_000),
             runs_window: r.seconds("fraud.runs_window_s", 60..=604_800),
             conversion: mode(r, "fraud.conversion"),
-            conversion_digits: r.number("fraud.conversion_digits", 1..=9),
+            conversion_digits: r.number("fraud.conversion_digits", 3..=9),
             conversion_window: r.seconds("fraud.conversion_window_s", 60..=604_800),
             conversion_mature: r.seconds("fraud.conversion_mature_s", 30..=86_400),
             conversion_sample_min: r.number("fraud.conversion_sample_min", 1..=100_000),
@@ -270,10 +270,10 @@ impl Fraud {
         fraud
     }
 
-    /// True if any rule that looks at behaviour is in force or records.
+    /// True if any rule that looks at behaviour is in force or records. `sends`: messages may leave the machine.
     #[must_use]
-    pub fn watches(&self, gateway: GatewayKind) -> bool {
-        [self.velocity_mode, self.runs, self.conversion].iter().any(|mode| mode.looks(gateway))
+    pub fn watches(&self, sends: bool) -> bool {
+        [self.velocity_mode, self.runs, self.conversion].iter().any(|mode| mode.looks(sends))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Receipts over the wire: what they move, what they never touch, and who is not believed.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, RECEIPTS_KEY, Script, TestApp};
@@ -257,4 +259,34 @@ async fn receipts_are_counted() {
         assert!(app.metric(&line(outcome)).await > before, "{outcome}");
     }
     app.stop().await;
+}
+
+/// Channel auto: a receipt that a message will not arrive has the next way tried at once, and is about that message alone:
+/// not about one that was sent after it, and it leaves nobody deaf who waits for that one.
+#[tokio::test]
+async fn a_message_that_does_not_arrive_goes_on_by_itself() {
+    // No message is silent for so long that the test would see it.
+    let app = TestApp::with_all_channels("sms.silence_ms = 600000\nsms.silence_max_ms = 600000").await;
+    let id = app.post("/v1/verifications", json!({ "to": TO, "channel": "auto" })).await.is(201).text("id");
+    app.wait_s(30);
+    app.resend(&id).await.is(200);
+    let references = app.gateway.references();
+    for (reference, messages) in [(&references[0], 2), (&references[1], 3)] {
+        app.settled_changes(&id).await;
+        app.posted(json!({ "reference": reference, "state": "undelivered" })).await.is(204);
+        let arrived = tokio::time::timeout(Duration::from_secs(60), app.gateway.arrived(messages)).await;
+        assert!(arrived.is_ok(), "{messages} messages");
+    }
+    app.settled_changes(&id).await;
+    let read = app.get(&format!("/v1/verifications/{id}")).await.is(200);
+    let deliveries: Vec<_> = read.body["deliveries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|delivery| {
+            (delivery["channel"].as_str().unwrap().to_owned(), delivery["status"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    let row = |channel: &str, status: &str| (channel.to_owned(), status.to_owned());
+    assert_eq!(deliveries, [row("sms", "undelivered"), row("voice", "undelivered"), row("whatsapp", "accepted")]);
 }

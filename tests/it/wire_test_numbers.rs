@@ -46,6 +46,22 @@ async fn its_neighbour_is_a_number_like_any_other() {
     assert_eq!(app.gateway.sent().len(), 1);
 }
 
+/// Her account moves away: the notice to the old number is a message too, and not sent.
+#[tokio::test]
+async fn a_listed_number_is_told_nothing() {
+    let app = TestApp::with(SETTINGS).await;
+    let id = app.start_for(LISTED).await;
+    let session = app.post("/v1/sessions", json!({ "verification_id": id, "code": "271828" })).await.is(200);
+    let (token, new) = (session.text("access_token"), "+12025550123");
+    let id = app.post_as(&token, "/v1/me/phone-change", json!({ "to": new })).await.is(201).text("id");
+    let code = json!({ "code": app.gateway.code(new) });
+    app.post_as(&token, &format!("/v1/verifications/{id}/check"), code).await.is(200);
+    let gateway = app.gateway.clone();
+    app.stop().await;
+    assert_eq!(gateway.sent_to(LISTED), Vec::<String>::new());
+    assert_eq!(gateway.sent().len(), 1);
+}
+
 /// A resend says the same code; doors of four, eight and ten digits get it in their own length.
 #[tokio::test]
 async fn the_code_fits_the_door() {

@@ -164,7 +164,9 @@ fn recall(
     if kept.session().is_some() && after.account.as_ref().is_some_and(|account| !account.active) {
         return Some(Step::refused(Refusal::Inactive));
     }
+    // Who only asks what was kept has no message to make up for.
     if let Outcome::Issued(view) = &outcome
+        && !matches!(command, Command::Read { .. })
         && let Some(step) = send::recall(rules, after, view, command, now)
     {
         return Some(step);
