@@ -71,9 +71,10 @@ impl Queue {
         if ripe { self.waiting.pop_first().map(|(_, id)| id) } else { None }
     }
 
-    /// When the next entry is due.
+    /// When the next entry is due that there is room for; without room it waits for a post to end.
     pub(super) fn next_due(&self) -> Option<UnixMillis> {
-        self.waiting.first().map(|(due, _)| *due)
+        let next = self.waiting.first().filter(|_| self.ready.len() < READY_MAX);
+        next.map(|(due, _)| *due)
     }
 
     /// The first entry whose number has no post under way; the number has one from now on.
@@ -117,6 +118,20 @@ mod tests {
         queue.end(first.told.phone());
         assert_eq!(queue.begin().unwrap().id, 2);
         assert_eq!(queue.wants(), Some((3, READY_MAX)));
+    }
+
+    /// Else the loop would wake for an entry that it cannot take, again and again.
+    #[test]
+    fn without_room_nothing_is_due() {
+        let mut queue = Queue::default();
+        queue.postpone(1_000, UnixMillis(50));
+        for id in 0..READY_MAX as u64 {
+            assert_eq!(queue.next_due(), Some(UnixMillis(50)));
+            assert_eq!(queue.arrived(entry(id, 1, 0), UnixMillis(0)), None);
+        }
+        assert_eq!((queue.next_due(), queue.pop_due(UnixMillis(60))), (None, None));
+        assert!(queue.begin().is_some());
+        assert_eq!(queue.pop_due(UnixMillis(60)), Some(1_000));
     }
 
     #[test]
