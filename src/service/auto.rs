@@ -16,7 +16,7 @@ use metrics::counter;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::{Dialect, Origin, Service, audit, sending::Clearance, verification::VerificationRef};
+use super::{Dialect, Origin, Service, audit, clearance::Clearance, verification::VerificationRef};
 use crate::{
     metrics as names,
     record::{AUTO, Command, Draft, Outcome, PhoneNumber, Status},

@@ -2,9 +2,12 @@
 //!
 //! `verification` (start, resend, check, cancel, read) · `sign_in` (receipts, refresh, revocation) · `tokens` (signing) ·
 //! `passwords` (registering, signing in with a password) · `user` (what a signed-in person may do) · `admin` · `moving`
-//! (phone change) · `proof_of_work` (before a send) · `sending` (from a draft to a settled send) · `auto`
-//! (another way after silence) · `receipts` (what becomes of a send). Typed text is read by `number`,
-//! `code_input` and `profile`; `audit` and `meters` tell what happened.
+//! (phone change).
+//!
+//! A send: `proof_of_work` (if it is asked for) · `clearance` (may it be made, and who pays) · `sending` (from a draft to a
+//! settled send) · `auto` (another way after silence) · `receipts` (what becomes of it).
+//!
+//! Typed text is read by `number`, `code_input` and `profile`; `audit` and `meters` tell what happened.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -14,6 +17,7 @@
 mod admin;
 pub mod audit;
 mod auto;
+mod clearance;
 pub mod code_input;
 pub mod digits;
 mod failure;

@@ -18,9 +18,8 @@ use crate::{
 };
 
 use super::{
-    Answer, Dialect, Failure, Origin, Service, SignedInTokens, StartInput, User, audit,
-    sending::{destination, parts},
-    verification::Verification,
+    Answer, Dialect, Failure, Origin, Service, SignedInTokens, StartInput, User, audit, clearance::parts,
+    number::destination, verification::Verification,
 };
 
 /// Tries to find a free place among the sends for the notice, a second apart.

@@ -13,7 +13,7 @@ use metrics::{Counter, Histogram, counter, histogram};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::provider_ids::ProviderIds;
-use super::{Service, audit, sending::destination};
+use super::{Service, audit, number::destination};
 use crate::{
     metrics as names,
     phone::Fault,
