@@ -7,8 +7,6 @@
 
 #[path = "support/fake_twilio.rs"]
 mod fake_twilio;
-#[path = "support/twilio_signature.rs"]
-mod twilio_signature;
 
 use std::{
     fs,
@@ -66,7 +64,7 @@ fn receipt() -> Value {
         ("ApiVersion", "2010-04-01"),
         ("RawDlrDoneDate", "2611201700"),
     ];
-    json!({ "url": url, "fields": fields, "signature": twilio_signature::sign(AUTH_TOKEN, url, &fields) })
+    json!({ "url": url, "fields": fields, "signature": fake_twilio::signature::sign(AUTH_TOKEN, url, &fields) })
 }
 
 #[tokio::test]

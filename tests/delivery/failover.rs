@@ -100,3 +100,15 @@ async fn when_all_are_down_nothing_is_spent() {
     }
     server.stop().await;
 }
+
+/// Nobody listens where the first gateway was: nothing was sent there for certain, and the next one has it.
+#[tokio::test]
+async fn a_gateway_that_is_gone_is_passed_over() {
+    let providers = Arc::new(Providers::start().await);
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = providers.settings(ROUTES).replace(&providers.twilio.base_url(), &format!("http://{gone}"));
+    let server = Server::start(&settings).await;
+    assert!(sign_in_all(&server, &providers, 0).await.iter().all(|route| route == "kavenegar"));
+    assert!((0..PEOPLE).all(|nth| providers.taken_for(&number(nth)) == (0, 1)));
+    server.stop().await;
+}

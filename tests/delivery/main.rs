@@ -3,6 +3,7 @@
 //! * `world` — a server in this process or as one of its own, over fakes of Twilio and Kavenegar
 //! * `failover` — sign-ins go on by the next route while the first fails; its breaker opens, probes and closes
 //! * `silence` — a message that nobody hears of goes another way
+//! * `receipts` — what a provider reports later: in order, twice, late, forged
 //! * `lost` — `kill -9` after the commit and before the send
 #![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -14,5 +15,6 @@ mod fake_kavenegar;
 #[path = "../support/fake_twilio.rs"]
 mod fake_twilio;
 mod lost;
+mod receipts;
 mod silence;
 mod world;

@@ -2,20 +2,11 @@
 
 use std::time::Duration;
 
-use crate::world::{Providers, Server};
+use crate::world::{Providers, Server, until};
 
 const AUTO: &str = "[sms]\ngateway = \"twilio\"\nsilence_ms = 1000\nsilence_min_ms = 1000\nsilence_max_ms = 2000\n\
                     [[sms.routes]]\ncountry = \"IR\"\ngateways = [\"twilio\", \"kavenegar\"]\n\
                     [fraud]\nruns = \"off\"\nvelocity_mode = \"off\"\nconversion = \"off\"\n";
-
-async fn until(what: impl Fn() -> bool) {
-    let waits = async {
-        while !what() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), waits).await.expect("it comes to pass");
-}
 
 #[tokio::test]
 async fn nothing_is_heard() {

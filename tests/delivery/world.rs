@@ -90,6 +90,11 @@ impl Server {
         Arc::new(Self { url, client, shutdown, running, _data: data })
     }
 
+    /// Where it listens.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         let answer = self.client.post(format!("{}{path}", self.url)).json(&body).send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap_or_default())
@@ -109,10 +114,15 @@ impl Server {
     /// Signs a number in with the code that arrives; by which route it came.
     pub(crate) async fn sign_in(&self, providers: &Providers, to: &str) -> String {
         let started = self.start_for(to, "sms").await;
-        let body = json!({ "verification_id": started["id"], "code": providers.code(to) });
+        self.sign_in_by(providers, started["id"].as_str().unwrap(), to).await;
+        started["deliveries"][0]["route"].as_str().unwrap().to_owned()
+    }
+
+    /// Signs in by a verification that is there, with the code that arrived.
+    pub(crate) async fn sign_in_by(&self, providers: &Providers, id: &str, to: &str) {
+        let body = json!({ "verification_id": id, "code": providers.code(to) });
         let (status, tokens) = self.post("/v1/sessions", body).await;
         assert_eq!(status, 200, "{tokens}");
-        started["deliveries"][0]["route"].as_str().unwrap().to_owned()
     }
 
     /// Stops in order.
@@ -121,4 +131,14 @@ impl Server {
         let Ok(server) = Arc::try_unwrap(self) else { panic!("somebody still signs in") };
         assert_eq!(server.running.await.unwrap(), Ended::Stopped);
     }
+}
+
+/// Waits for something that comes to pass by itself.
+pub(crate) async fn until(what: impl Fn() -> bool) {
+    let waits = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waits).await.expect("it comes to pass");
 }

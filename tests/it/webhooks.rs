@@ -3,12 +3,12 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use otpd::{app::parts, clock::Clock, record::UnixMillis, store::SnapshotStore};
+use otpd::{app::parts, clock::Clock, record::UnixMillis, sms::SendClass, store::SnapshotStore};
 use serde_json::{Value, json};
 
 use crate::{
     event_receiver::{EventReceiver, Post, SECRET},
-    harness::{Answer, START, TestApp, settings},
+    harness::{Answer, START, Script, TestApp, settings},
 };
 
 const ANNA: &str = "+989121112233";
@@ -175,4 +175,46 @@ fn settings_of_no_use_are_named() {
         assert!(faults[0].starts_with(&format!("{variable}: ")) && !faults[0].contains("c2hvcnQ"), "{faults:?}");
     }
     assert!(parts::faults(&settings(&format!("{url}webhooks.secret = {SECRET}"))).is_empty());
+}
+
+/// What happens to the node leaves as events, too: a gateway is left alone and used again, a budget runs out, and a block
+/// of numbers closes, never by a whole number.
+#[tokio::test]
+async fn what_happens_to_the_node_is_told() {
+    let receiver = receiver().await;
+    let rules = "webhooks.events = route.*, budget.*, prefix.*\nsms.breaker_open_ms = 100\nspend.per_day = 1\n\
+                 spend.default_price = 0.05\nspend.budget = enforce\nfraud.conversion = enforce\n\
+                 fraud.conversion_sample_min = 5\nfraud.conversion_mature_s = 60\nfraud.conversion_trial_sends = 5";
+    let app = TestApp::with(&to(&receiver, rules)).await;
+    let start = async |nth: u32| app.post("/v1/verifications", json!({ "to": format!("+98912345{nth:04}") })).await;
+    app.gateway.next([Script::Fail(SendClass::AuthFailed)]);
+    start(0).await.is(502);
+    let mut nth = 1;
+    while start(nth).await.status == 503 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let told = receiver.until(|posts| posts.len() >= 2).await;
+    assert_eq!(types(&told), ["route.opened", "route.closed"]);
+    assert!(told.iter().all(|post| post.body["data"]["gateway"] == "simulated"), "{told:?}");
+
+    // Nobody types these codes, and a minute later that is old enough to judge by.
+    for _ in 0..9 {
+        nth += 1;
+        start(nth).await.is(201);
+    }
+    app.wait_s(100);
+    start(nth + 1).await.refused(429, "send_limited");
+    let told = receiver.until(|posts| posts.len() >= 3).await;
+    assert_eq!(told[2].body["type"], "prefix.closed");
+    assert_eq!(told[2].body["data"]["prefix"], "+98912345****");
+
+    for nth in 0..10 {
+        app.post("/v1/verifications", json!({ "to": format!("+98935{nth}000017") })).await.is(201);
+    }
+    app.post("/v1/verifications", json!({ "to": "+989381110017" })).await.refused(503, "no_route_available");
+    let told = receiver.until(|posts| posts.len() >= 5).await;
+    assert_eq!(types(&told)[3..], ["budget.threshold", "budget.exhausted"]);
+    assert_eq!(told[4].body["data"]["limit_micros"], 1_000_000);
+    assert_eq!(receiver.faults(), Vec::<String>::new());
+    app.stop().await;
 }

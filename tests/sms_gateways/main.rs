@@ -35,8 +35,6 @@ mod sns;
 mod subject;
 mod telegram;
 mod twilio;
-#[path = "../support/twilio_signature.rs"]
-mod twilio_signature;
 mod twilio_verify;
 mod twilio_voice;
 mod unsigned_receipts;

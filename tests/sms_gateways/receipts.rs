@@ -13,9 +13,9 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::{
-    fake_twilio::{ACCOUNT_SID, AUTH_TOKEN, SENDER},
+    fake_twilio::{ACCOUNT_SID, AUTH_TOKEN, SENDER, signature},
     kit::REFERENCE,
-    twilio_signature, twilio_voice, vonage_messages,
+    twilio_voice, vonage_messages,
 };
 
 /// The time of the server, in seconds since 1970.
@@ -86,7 +86,7 @@ async fn a_calls_end_is_believed_by_its_signature() {
         ("initiated", Ok(Vec::new())),
     ] {
         let fields = call_ended(status);
-        let signature = twilio_signature::sign(AUTH_TOKEN, &url, &fields);
+        let signature = signature::sign(AUTH_TOKEN, &url, &fields);
         let header = ("x-twilio-signature", signature.as_str());
         assert_eq!(read(&gateway, &url, header, &form(&fields)).await, expected, "{status}");
     }
@@ -97,11 +97,11 @@ async fn a_calls_end_is_believed_by_its_signature() {
 async fn a_forged_end_of_a_call_is_refused() {
     let (gateway, url) = (caller(|_| {}), callback());
     let fields = call_ended("completed");
-    let signature = twilio_signature::sign(AUTH_TOKEN, &url, &fields);
+    let signature = signature::sign(AUTH_TOKEN, &url, &fields);
     let busy = form(&call_ended("busy"));
     let body = form(&fields);
     let (other_call, other_host) = (url.replace("-0", "-1"), url.replace("otp.example.com", "evil.example"));
-    let by_other = twilio_signature::sign("another-token", &url, &fields);
+    let by_other = signature::sign("another-token", &url, &fields);
     for (url, name, signature, body) in [
         (&url, "x-twilio-signature", &by_other, &body),
         (&url, "x-twilio-signature", &signature, &busy),
@@ -128,7 +128,7 @@ async fn an_api_keys_secret_signs_no_receipts() {
         key(settings);
         settings.receipts_auth_token = Some(AUTH_TOKEN.into());
     });
-    let by = |token| twilio_signature::sign(token, &url, &fields);
+    let by = |token| signature::sign(token, &url, &fields);
     let (by_key, by_account) = (by("the-keys-secret"), by(AUTH_TOKEN));
     for (gateway, signature, expected) in [
         (&alone, &by_key, Err(ReceiptRefused::NotTaken)),

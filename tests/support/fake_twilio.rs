@@ -12,6 +12,8 @@
 mod answers;
 #[path = "fake_twilio_rules.rs"]
 mod rules;
+#[path = "twilio_signature.rs"]
+pub mod signature;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -238,6 +240,18 @@ impl FakeTwilio {
     pub async fn wait_for_code(&self, to: &str, count: usize) -> String {
         let message = self.wait_for(to, count).await;
         message.code().unwrap_or_else(|| panic!("no code in {message:?}")).to_owned()
+    }
+
+    /// Posts a receipt of a message to the URL that was given with it, signed with `token`, and comes in at `door`, as
+    /// through the proxy that has the public name; the status of the answer.
+    pub async fn report(&self, message: &Message, status: &str, token: &str, door: &str) -> u16 {
+        let url = message.field("StatusCallback").expect("a receipt was asked for");
+        let path = url.splitn(4, '/').last().expect("a URL has a path");
+        let fields = [("MessageSid", message.sid.as_str()), ("MessageStatus", status), ("AccountSid", ACCOUNT_SID)];
+        let signature = signature::sign(token, url, &fields);
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = client.post(format!("{door}/{path}")).header("x-twilio-signature", signature).form(&fields);
+        request.send().await.expect("somebody listens there").status().as_u16()
     }
 
     fn state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
