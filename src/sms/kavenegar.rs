@@ -46,9 +46,7 @@ impl Kavenegar {
 
     async fn post(&self, url: &Url, form: &impl Serialize) -> Result<Accepted, SendError> {
         let request = self.outbound.post(url.clone()).header(header::ACCEPT, "application/json").form(form);
-        let answer = self.outbound.exchange(request).await?;
-        verdict::judge(answer.status, answer.body.as_deref())
-            .map_err(|error| SendError { retry_after: answer.retry_after, ..error })
+        self.outbound.ask(request, verdict::judge).await
     }
 }
 

@@ -70,9 +70,7 @@ impl Gateway for Mshastra {
             language: language(&sms.text),
         };
         let request = self.outbound.post(self.send.clone()).header(header::ACCEPT, "application/json");
-        let answer = self.outbound.exchange(request.json(&[message])).await?;
-        verdict::judge(answer.status, answer.body.as_deref())
-            .map_err(|error| SendError { retry_after: answer.retry_after, ..error })
+        self.outbound.ask(request.json(&[message]), verdict::judge).await
     }
 
     fn receipts_by_provider_id(&self) -> bool {

@@ -109,6 +109,17 @@ impl Outbound {
         Ok(Answer { status, retry_after, body: self.body(response).await })
     }
 
+    /// One request and what its answer means, with the wait that the provider asked for, if any.
+    pub(crate) async fn ask<T>(
+        &self,
+        request: RequestBuilder,
+        judge: impl FnOnce(StatusCode, Option<&[u8]>) -> Result<T, SendError>,
+    ) -> Result<T, SendError> {
+        let Answer { status, retry_after, body } = self.exchange(request).await?;
+        judge(status, body.as_deref())
+            .map_err(|error| SendError { retry_after: error.retry_after.or(retry_after), ..error })
+    }
+
     async fn body(&self, mut response: Response) -> Option<Vec<u8>> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.ok()? {

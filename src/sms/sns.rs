@@ -90,8 +90,6 @@ impl Gateway for Sns {
             .header(header::CONTENT_TYPE, FORM)
             .header("x-amz-date", &date)
             .header(header::AUTHORIZATION, authorization);
-        let answer = self.outbound.exchange(request.body(body)).await?;
-        verdict::judge(answer.status, answer.body.as_deref())
-            .map_err(|error| SendError { retry_after: answer.retry_after, ..error })
+        self.outbound.ask(request.body(body), verdict::judge).await
     }
 }

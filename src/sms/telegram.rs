@@ -80,9 +80,7 @@ impl Gateway for Telegram {
         };
         let request = self.outbound.post(self.send.clone()).header(header::ACCEPT, "application/json");
         let request = request.bearer_auth(self.access_token.expose_secret()).json(&message);
-        let answer = self.outbound.exchange(request).await?;
-        verdict::judge(answer.status, answer.body.as_deref())
-            .map_err(|error| SendError { retry_after: error.retry_after.or(answer.retry_after), ..error })
+        self.outbound.ask(request, verdict::judge).await
     }
 
     async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {

@@ -113,9 +113,7 @@ impl Gateway for Twilio {
         };
         let form = Form { status_callback: status_callback(self.receipts_url.as_ref(), sms), ..form };
         let request = self.account.sign_in(self.outbound.post(self.messages.clone())).form(&form);
-        let answer = self.outbound.exchange(request).await?;
-        verdict::judge(NAME, answer.status, answer.body.as_deref())
-            .map_err(|error| SendError { retry_after: answer.retry_after, ..error })
+        self.outbound.ask(request, |status, body| verdict::judge(NAME, status, body)).await
     }
 
     async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {

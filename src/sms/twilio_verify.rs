@@ -104,9 +104,7 @@ impl Gateway for TwilioVerify {
             locale: locale(&sms.locale),
         };
         let request = self.account.sign_in(self.outbound.post(self.verifications.clone())).form(&start);
-        let answer = self.outbound.exchange(request).await?;
-        let accepted = verdict::judge(NAME, answer.status, answer.body.as_deref())
-            .map_err(|error| SendError { retry_after: error.retry_after.or(answer.retry_after), ..error })?;
+        let accepted = self.outbound.ask(request, |status, body| verdict::judge(NAME, status, body)).await?;
         if let Some(sid) = accepted.provider_id.as_deref().filter(|sid| !sms.reference.is_empty() && is_sid("VE", sid))
             && self.pending.remember(&sms.reference, sid, self.clock.now())
         {

@@ -81,9 +81,7 @@ impl Gateway for TwilioVoice {
             status_callback: status_callback(self.receipts_url.as_ref(), sms),
         };
         let request = self.account.sign_in(self.outbound.post(self.calls.clone())).form(&call);
-        let answer = self.outbound.exchange(request).await?;
-        verdict::judge(NAME, answer.status, answer.body.as_deref())
-            .map_err(|error| SendError { retry_after: answer.retry_after, ..error })
+        self.outbound.ask(request, |status, body| verdict::judge(NAME, status, body)).await
     }
 
     /// The end of a call: taken up or not.

@@ -81,9 +81,7 @@ impl Gateway for Vonage {
         };
         let request = self.outbound.post(self.send.clone()).header(header::ACCEPT, "application/json");
         let request = request.basic_auth(&self.api_key, Some(self.api_secret.expose_secret())).form(&form);
-        let answer = self.outbound.exchange(request).await?;
-        verdict::judge(answer.status, answer.body.as_deref())
-            .map_err(|error| SendError { retry_after: answer.retry_after, ..error })
+        self.outbound.ask(request, verdict::judge).await
     }
 
     async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {

@@ -90,9 +90,7 @@ impl Gateway for VonageMessages {
             .login
             .sign_in(request, self.clock.now(), &*self.entropy)
             .ok_or_else(|| SendError::new(SendClass::BadConfig, "vonage_messages private key does not sign"))?;
-        let answer = self.outbound.exchange(request.json(&message)).await?;
-        verdict::judge(answer.status, answer.body.as_deref())
-            .map_err(|error| SendError { retry_after: answer.retry_after, ..error })
+        self.outbound.ask(request.json(&message), verdict::judge).await
     }
 
     async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {

@@ -95,13 +95,9 @@ impl Gateway for Webhook {
         if let Some((name, value)) = &self.auth {
             request = request.header(name, value);
         }
-        let answer = self.outbound.exchange(request.body(body)).await?;
-        let accepted = self.rule.judge(answer.status, answer.body.as_deref());
-        match accepted {
-            // Where the receiver has no id of its own, the one in the request is known to both sides.
-            Ok(given) => Ok(Accepted { provider_id: given.or(Some(id)) }),
-            Err(error) => Err(SendError { retry_after: answer.retry_after, ..error }),
-        }
+        let given = self.outbound.ask(request.body(body), |status, body| self.rule.judge(status, body)).await?;
+        // Where the receiver has no id of its own, the one in the request is known to both sides.
+        Ok(Accepted { provider_id: given.or(Some(id)) })
     }
 
     async fn read_receipts(&self, request: &ReceiptRequest<'_>) -> Result<Vec<Receipt>, ReceiptRefused> {
