@@ -8,10 +8,10 @@ use metrics::{Counter, counter};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use crate::record::{decode_as, encode_as};
+
 /// First byte of an encoded event of the node.
 pub const KIND: u8 = 2;
-/// Most bytes that an encoded event may claim while it is decoded.
-const DECODE_BYTES_MAX: usize = 4 * 1024;
 /// Longest text in an event, in bytes; longer ones are cut. Ours are names and short words.
 const TEXT_MAX: usize = 64;
 
@@ -96,19 +96,14 @@ pub struct Noted {
 }
 
 impl Noted {
-    /// Its bytes in the store: `[kind u8][bincode 2 body]`.
+    /// Its bytes in the store.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![KIND];
-        bytes.extend(bincode::serde::encode_to_vec(self, bincode::config::standard()).unwrap_or_default());
-        bytes
+        encode_as(KIND, self)
     }
 
     /// Reads it back; `None` for bytes of another kind, of a newer otpd, or damaged ones.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (kind, body) = bytes.split_first()?;
-        let config = bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
-        let (noted, read) = bincode::serde::decode_from_slice(body, config).ok()?;
-        (*kind == KIND && read == body.len()).then_some(noted)
+        decode_as(KIND, bytes)
     }
 }
 

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     challenge::{Challenge, Stage},
@@ -229,19 +229,29 @@ impl Event {
 impl Occurred {
     /// Its bytes in the store.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![KIND];
-        // Encoding fails for types that serde cannot express in bincode alone, and the tests cover ours.
-        bytes.extend(bincode::serde::encode_to_vec(self, bincode::config::standard()).unwrap_or_default());
-        bytes
+        encode_as(KIND, self)
     }
 
     /// Reads it back; `None` for bytes of another kind, of a newer otpd, or damaged ones.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (kind, body) = bytes.split_first()?;
-        let config = bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
-        let (event, read) = bincode::serde::decode_from_slice(body, config).ok()?;
-        (*kind == KIND && read == body.len()).then_some(event)
+        decode_as(KIND, bytes)
     }
+}
+
+/// An event as the store's outbox keeps it, whoever it is of: `[kind u8][bincode 2 body]`.
+pub fn encode_as<T: Serialize>(kind: u8, event: &T) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    // Encoding fails for types that serde cannot express in bincode alone, and the tests cover ours.
+    bytes.extend(bincode::serde::encode_to_vec(event, bincode::config::standard()).unwrap_or_default());
+    bytes
+}
+
+/// Reads it back; `None` for bytes of another kind, of a newer otpd, or damaged ones.
+pub fn decode_as<T: DeserializeOwned>(kind: u8, bytes: &[u8]) -> Option<T> {
+    let (found, body) = bytes.split_first()?;
+    let config = bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
+    let (event, read) = bincode::serde::decode_from_slice(body, config).ok()?;
+    (*found == kind && read == body.len()).then_some(event)
 }
 
 /// Which events somebody wants to hear of. The default: none.

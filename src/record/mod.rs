@@ -49,7 +49,7 @@ pub use command::{Command, IdempotencyKey, OnMatch, Request, SendResult, Sender,
 pub use decide::{Rules, decide};
 pub use event::{
     Cancellation, Event, EventFilter, KIND as EVENT_KIND, Occurred, SessionChange, SessionEnd, SessionFacts,
-    UserChange, VerificationChange, VerificationFacts, events,
+    UserChange, VerificationChange, VerificationFacts, decode_as, encode_as, events,
 };
 pub use idempotency::ANSWERS_MAX;
 pub use label::{LABEL_LEN_MAX, Label, NotALabel};

@@ -80,9 +80,9 @@ pub(super) struct Sent {
 }
 
 impl Service {
-    /// Watches over a message that left the way to us; over any other it does nothing.
-    pub(super) fn watch(&self, dialect: &Dialect, origin: &Origin, to: Destination, channel_is_auto: bool, sent: Sent) {
-        if !channel_is_auto || sent.steps_left == 0 {
+    /// Watches over a message that left the way to us, while there is a further one.
+    pub(super) fn watch(&self, dialect: &Dialect, origin: &Origin, to: Destination, sent: Sent) {
+        if sent.steps_left == 0 {
             return;
         }
         let waiting = &self.waiting;

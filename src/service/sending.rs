@@ -78,10 +78,10 @@ impl Service {
             Clearance::Test(way) => (SendReport::of_a_test(way), None),
         };
         audit::sent(dialect, origin, phone, &draft, &report);
-        if let Some(plan) = plan.filter(|_| report.billed > 0) {
-            let is_auto = answer.value.view.channel == AUTO;
+        let is_auto = answer.value.view.channel == AUTO;
+        if let Some(plan) = plan.filter(|_| is_auto && report.billed > 0) {
             let sent = Sent { draft: draft.clone(), report: report.clone(), steps_left: plan.len().saturating_sub(1) };
-            self.watch(dialect, origin, plan.destination(), is_auto, sent);
+            self.watch(dialect, origin, plan.destination(), sent);
         }
         self.settle(dialect, answer, &draft, report).await
     }
