@@ -3,7 +3,7 @@
 use super::engine::Guard;
 
 /// Newest schema; what [`encode`] writes.
-pub const SCHEMA: u8 = 1;
+pub const SCHEMA: u8 = 2;
 
 /// Most bytes that a state may claim while it is decoded: several times what the largest limits allow.
 const DECODE_BYTES_MAX: usize = 1 << 30;
