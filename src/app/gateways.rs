@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    StartError, World,
-    parts::{channel, millis},
-};
+use super::{StartError, World, parts::millis};
 use crate::{
     settings::{self, GatewayKind, Settings},
     sms::{
@@ -102,7 +99,7 @@ fn twilio_verify(verify: &settings::TwilioVerify) -> TwilioVerifySettings {
         api_key_sid: verify.api_key_sid.clone(),
         auth_token: verify.auth_token.clone().unwrap_or_default(),
         service_sid: verify.service_sid.clone().unwrap_or_default(),
-        channels: verify.channels.iter().copied().map(channel).collect(),
+        channels: verify.channels.clone(),
         pending_max: verify.pending_max,
         limits: http_limits(&verify.limits),
     }

@@ -35,7 +35,7 @@ use crate::{
     },
     settings::{self, GatewayKind, Settings},
     sms::{
-        Channel, Gateway,
+        Gateway,
         breaker::BreakerSettings,
         routes::{Order, RouteRow, Routes},
         sender::{Sender, SenderSettings},
@@ -284,20 +284,11 @@ fn routes(settings: &Settings, world: &World) -> Result<Routes, StartError> {
     let row = |route: &settings::Route| RouteRow {
         country: route.country.as_deref().and_then(|code| code.parse().ok()),
         prefix: route.prefix.clone(),
-        channel: channel(route.channel),
+        channel: route.channel,
         gateways: route.gateways.iter().filter_map(named).collect(),
     };
     let default = named(&sms.gateway).ok_or_else(|| StartError::Named("sms.gateway", "is not made".to_owned()))?;
-    let auto: Vec<Channel> = sms.auto_channels.iter().copied().map(channel).collect();
-    Ok(Routes::new(default, sms.routes.iter().map(row).collect(), &auto)?)
-}
-
-pub(super) fn channel(channel: settings::Channel) -> Channel {
-    match channel {
-        settings::Channel::Sms => Channel::Sms,
-        settings::Channel::Voice => Channel::Voice,
-        settings::Channel::Whatsapp => Channel::Whatsapp,
-    }
+    Ok(Routes::new(default, sms.routes.iter().map(row).collect(), &sms.auto_channels)?)
 }
 
 /// The numbers that nothing is sent to; settings has checked their form.

@@ -20,6 +20,7 @@
 mod account;
 mod blocks;
 mod challenge;
+mod channel;
 mod code;
 mod command;
 mod decide;
@@ -44,6 +45,7 @@ pub use account::{Account, PROFILE_BYTES_MAX, PasswordHash, Profile, ProfilePatc
 pub use challenge::{
     Arrival, CHALLENGE_SENDS_MAX, CHALLENGES_MAX, ChallengeView, Delivery, DeliveryState, MessageFacts, Status,
 };
+pub use channel::Channel;
 pub use code::{CODE_DIGITS, Code};
 pub use command::{Command, IdempotencyKey, OnMatch, Request, SendResult, Sender, Start, Target};
 pub use decide::{Rules, decide};

@@ -5,10 +5,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
+use crate::record::Channel;
+
 use super::{
     reader::Reader,
     server::{BASE_URL, NETWORK, is_base_url, network},
-    sms::Channel,
 };
 
 /// `[sms.twilio]`.

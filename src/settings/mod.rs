@@ -32,7 +32,7 @@ pub use self::{
     policy::{Api, Codes, Dev, Limits, Password, ProofMode, ProofOfWork, Token},
     reader::KeyInfo,
     server::{Http2, Log, LogFormat, Ops, Server, TlsFiles},
-    sms::{Channel, GatewayKind, Receipts, Route, Simulated, Sms},
+    sms::{GatewayKind, Receipts, Route, Simulated, Sms},
     spending::{Audit, BudgetRow, Fraud, JournalMode, PriceRow, RuleMode, Spend, VelocityRow},
     storage::{Durability, Phone, Store, Validation},
     webhooks::Webhooks,

@@ -4,7 +4,9 @@ mod route;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub use self::route::{Channel, Route};
+pub use self::route::Route;
+use crate::record::Channel;
+
 use super::{
     gateways::{
         Kavenegar, Mshastra, Sns, Telegram, Twilio, TwilioVerify, TwilioVoice, Vonage, VonageMessages, Webhook,

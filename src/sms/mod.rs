@@ -16,7 +16,6 @@
 //! | `console` `simulated` | gateways that send nothing |
 
 pub mod breaker;
-pub mod channel;
 pub mod console;
 pub mod kavenegar;
 mod line;
@@ -42,8 +41,8 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
-pub use self::channel::Channel;
 use self::receipt::{Receipt, ReceiptRefused, ReceiptRequest, Verdict};
+pub use crate::record::Channel;
 use crate::record::{Code, PhoneNumber};
 
 /// One message, ready to go out. `Debug` hides number and text.

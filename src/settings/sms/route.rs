@@ -3,34 +3,10 @@
 use serde::Deserialize;
 
 use super::GatewayKind;
-use crate::settings::reader::Reader;
+use crate::{record::Channel, settings::reader::Reader};
 
 /// Most routes. More would be a table that nobody can read; each is looked at for every message.
 const ROUTES_MAX: usize = 500;
-
-/// By what a message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Channel {
-    /// A text message.
-    #[default]
-    Sms,
-    /// A call that says the code.
-    Voice,
-    /// A WhatsApp message.
-    Whatsapp,
-}
-
-impl Channel {
-    pub(in crate::settings) fn named(name: &str) -> Option<Self> {
-        match name {
-            "sms" => Some(Self::Sms),
-            "voice" => Some(Self::Voice),
-            "whatsapp" => Some(Self::Whatsapp),
-            _ => None,
-        }
-    }
-}
 
 /// One route, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +30,7 @@ struct Row {
     #[serde(default)]
     prefix: String,
     #[serde(default)]
-    channel: Channel,
+    channel: Option<String>,
     gateways: Vec<String>,
 }
 
@@ -81,10 +57,12 @@ fn checked(row: &Row) -> Result<Route, &'static str> {
     if prefix.len() > 15 || !prefix.bytes().all(|byte| byte.is_ascii_digit()) || prefix.starts_with('0') {
         return Err("prefix must be + and up to 15 digits, country code first");
     }
+    let named = |name: &str| Channel::named(name).ok_or("channel must be sms, voice or whatsapp");
+    let channel = row.channel.as_deref().map_or(Ok(Channel::Sms), named)?;
     if row.gateways.is_empty() {
         return Err("gateways must name at least one");
     }
     let gateways = row.gateways.iter().map(|name| GatewayKind::named(name)).collect::<Option<Vec<_>>>();
     let gateways = gateways.ok_or("gateways must be names of gateways, as in sms.gateway")?;
-    Ok(Route { country, prefix: prefix.to_owned(), channel: row.channel, gateways })
+    Ok(Route { country, prefix: prefix.to_owned(), channel, gateways })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::record::Label;
+use super::label::Label;
 
 /// A way a message reaches a phone. Which gateway can take which is the gateway's to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
