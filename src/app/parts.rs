@@ -126,6 +126,8 @@ pub async fn open_store(settings: &Settings, files: &Files) -> Result<Arc<dyn Sn
         },
         cache_mib: settings.store.cache_mib,
         free_mib_min: settings.store.free_mib_min,
+        log_mib: settings.store.log_mib,
+        fold_every: settings.store.fold_every,
     };
     let open = tokio::task::spawn_blocking(move || SledStore::open(&embedded)).await;
     let store = open.map_err(|_| StartError::Named("store.path", "opening the store panicked".to_owned()))??;
@@ -142,6 +144,7 @@ pub(super) fn committer(
         batch_max: settings.store.batch_max,
         batch_bytes_max: settings.store.batch_bytes_max,
         record_bytes_max: settings.store.record_bytes_max,
+        gap: settings.store.commit_gap,
     };
     let on_fatal = Box::new(move |fault: &crate::store::StoreFault| {
         tracing::error!(%fault, "the store failed; nothing more can be promised");

@@ -30,6 +30,7 @@ pub mod proof_of_work;
 mod receipts;
 mod sending;
 mod sign_in;
+mod to_its_end;
 pub mod tokens;
 mod user;
 mod user_ids;
@@ -241,8 +242,8 @@ impl Service {
         self.tasks.wait().await;
     }
 
-    /// Runs a use case in a task of its own, so that it is told of (in its result, the audit log and the metrics) even
-    /// if the client hangs up between the change and the answer (security 35).
+    /// Runs a use case to its end, so that it is told of (in its result, the audit log and the metrics) even if the client
+    /// hangs up between the change and the answer (security 35).
     async fn to_its_end<T, F>(
         &self,
         dialect: &Dialect,
@@ -253,8 +254,7 @@ impl Service {
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        let task = self.tasks.spawn(work(self.clone(), dialect.clone(), origin.clone()));
-        task.await.unwrap_or(Err(Failure::Internal("a use case panicked")))
+        to_its_end::to_its_end(&self.tasks, work(self.clone(), dialect.clone(), origin.clone())).await
     }
 
     /// A purpose that stands for a text which is none by itself: 24 hexadecimal digits. Keyed, so that nobody can look

@@ -24,6 +24,10 @@ pub struct Store {
     pub cache_mib: u64,
     /// Below this much free disk, MiB, changes are refused; 0: no such limit.
     pub free_mib_min: u64,
+    /// Changes that wait for the next fold, MiB per segment of the log.
+    pub log_mib: u64,
+    /// How often they are folded into the tree.
+    pub fold_every: Duration,
     /// Changes that may wait.
     pub queue_max: usize,
     /// Changes in one batch.
@@ -32,6 +36,8 @@ pub struct Store {
     pub batch_bytes_max: usize,
     /// Largest record, bytes.
     pub record_bytes_max: usize,
+    /// Least time between two batches while few changes wait.
+    pub commit_gap: Duration,
     /// How long a change may wait to be durable.
     pub commit_timeout: Duration,
     /// Pause between two steps of the sweep.
@@ -55,10 +61,13 @@ impl Store {
             ),
             cache_mib: r.number("store.cache_mib", 8..=1_048_576),
             free_mib_min: r.number("store.free_mib_min", 0..=1_048_576),
+            log_mib: r.number("store.log_mib", 1..=4_096),
+            fold_every: r.millis("store.fold_every_ms", 10..=600_000),
             queue_max: r.number("store.queue_max", 1..=1_000_000),
             batch_max: r.number("store.batch_max", 1..=65_536),
             batch_bytes_max: r.number("store.batch_bytes_max", 8_192..=126_976),
             record_bytes_max: r.number("store.record_bytes_max", 16_384..=126_976),
+            commit_gap: r.millis("store.commit_gap_ms", 0..=1_000),
             commit_timeout: r.millis("store.commit_timeout_ms", 100..=60_000),
             sweep_tick: r.millis("store.sweep_tick_ms", 10..=3_600_000),
             sweep_records_per_tick: r.number("store.sweep_records_per_tick", 1..=100_000),

@@ -1,0 +1,99 @@
+//! Work that goes on when nobody waits for it any more.
+//!
+//! It runs where it is awaited, which costs no task and no change of thread, and moves into a task of its own only when
+//! whoever awaits it is dropped half-way: a client that hung up, a request that took too long.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+/// The work of one request.
+struct ToItsEnd<'a, T: 'static> {
+    /// `None` once it has ended, by a panic, too.
+    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+    tasks: &'a TaskTracker,
+}
+
+/// Runs `work`; dropped after its beginning, it is finished among `tasks`. Never begun, nothing of it happens.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    tasks: &TaskTracker,
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    ToItsEnd { work: Some(Box::pin(work)), tasks }.await
+}
+
+impl<T> Future for ToItsEnd<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        // Out of its place while it runs: what has panicked must not be taken up again by `drop`.
+        let Some(mut work) = self.work.take() else { return Poll::Pending };
+        let polled = work.as_mut().poll(cx);
+        if polled.is_pending() {
+            self.work = Some(work);
+        }
+        polled
+    }
+}
+
+impl<T> Drop for ToItsEnd<'_, T> {
+    fn drop(&mut self) {
+        let Some(work) = self.work.take() else { return };
+        // Without a runtime the process is over.
+        if let Ok(runtime) = Handle::try_current() {
+            let _goes_on = runtime.spawn(self.tasks.track_future(async move { drop(work.await) }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// Adds one, waits, and adds ten.
+    fn work(steps: &Arc<AtomicU32>) -> impl Future<Output = ()> + Send + 'static {
+        let steps = Arc::clone(steps);
+        async move {
+            steps.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            steps.fetch_add(10, Ordering::SeqCst);
+        }
+    }
+
+    /// security 35: what has begun is finished, and waited for.
+    #[tokio::test]
+    async fn begun_and_dropped_it_goes_on() {
+        let (tasks, steps) = (TaskTracker::new(), Arc::new(AtomicU32::new(0)));
+        drop(to_its_end(&tasks, work(&steps)));
+        assert_eq!(steps.load(Ordering::SeqCst), 0, "never begun");
+        assert_eq!(to_its_end(&tasks, work(&steps)).now_or_never(), None, "dropped half-way");
+        tasks.close();
+        tasks.wait().await;
+        assert_eq!(steps.load(Ordering::SeqCst), 11);
+    }
+
+    /// A panic is the caller's, and nothing is run twice.
+    #[tokio::test]
+    async fn a_panic_ends_it() {
+        let (tasks, steps) = (TaskTracker::new(), Arc::new(AtomicU32::new(0)));
+        let before = work(&steps);
+        let panics = to_its_end(&tasks, async move {
+            before.await;
+            std::panic::panic_any("on purpose");
+        });
+        assert!(std::panic::AssertUnwindSafe(panics).catch_unwind().await.is_err());
+        assert!(tasks.is_empty());
+        assert_eq!(steps.load(Ordering::SeqCst), 11);
+    }
+}
