@@ -46,7 +46,9 @@
 //! | [`phone`] | actors: find or start, one at a time, let go when idle | the SMS network |
 //! | [`service`] | the use cases | HTTP, JSON, status codes |
 //! | [`http`] | sockets, JSON, problems, the canonical API and the dialects | limits of a number, codes |
-//! | [`app`], [`cli`] | how it all fits together; the command line | rules |
+//! | [`app`] | how it all fits together | rules |
+//! | [`load`] | people who sign in, many at once, and what must hold meanwhile | the server's inside |
+//! | [`cli`] | the command line | rules |
 //!
 //! # What is deliberately absent
 //!
@@ -75,6 +77,7 @@ pub mod events;
 pub mod guard;
 pub mod http;
 pub mod journal;
+pub mod load;
 pub mod metrics;
 pub mod password;
 pub mod phone;
