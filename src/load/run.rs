@@ -271,7 +271,7 @@ async fn tick(run: Arc<Run>, over: CancellationToken) -> (Vec<Second>, Option<Sa
             begun = run.sample().await;
         }
         let second = run.measure.second();
-        if let Some(tell) = &tell {
+        if let Some(tell) = tell.as_ref().filter(|_| !ended) {
             tell(&second);
         }
         if second.at_s >= 0 && !ended {
