@@ -73,6 +73,10 @@ async fn all(options: &Options) -> Result<(), Failed> {
     } else {
         reports.iter().try_for_each(|report| say::result(&told::as_text(report)))?;
     }
+    if let Some(file) = &options.report {
+        let page = load::page(&reports, &machine)?;
+        std::fs::write(file, page).map_err(|error| Failed::new(format!("--report: cannot be written: {}", error.kind())))?;
+    }
     place.end().await?;
     verdict(&reports)
 }

@@ -150,6 +150,9 @@ impl Worker {
     async fn refresh(&mut self) -> Result<(), Stop> {
         let Some(session) = self.run.sessions.take(&mut self.dice) else { return self.login().await };
         let asked = self.ask(Kind::Refresh, self.speech.refresh(&session.refresh), &[200]).await;
+        if asked != Err(Stop::Gone) && self.run.gate.was_killed_since(session.acknowledged) {
+            self.run.invariants.hold(Rule::SessionKept, asked.is_ok());
+        }
         match asked {
             Ok(_) => {
                 let answer = self.answer();

@@ -15,6 +15,7 @@
 //! | `run` `sessions` `hot` `gate` | what all workers of a run share; people signed in before; the same numbers; is it alive |
 //! | `invariant` `ledger` | what must hold; what was acknowledged, and whether a kill lost it |
 //! | `measure` `report` | figures while it runs; figures in the end |
+//! | [`table`] `page` `picture` | the report in words and cells, as a page, its pictures |
 //!
 //! It shares the machine with the server: an operation of its own costs about what one costs the bare server, which is
 //! why it drives that one, too ([`Speaks::Limit`]).
@@ -45,6 +46,8 @@ mod ledger;
 mod measure;
 mod numbers;
 mod pace;
+mod page;
+mod picture;
 mod process;
 mod report;
 mod run;
@@ -52,6 +55,7 @@ mod scenario;
 mod server;
 mod sessions;
 mod speech;
+pub mod table;
 mod worker;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -63,6 +67,7 @@ pub use self::{
     measure::{Answers, Kind, Second, Tally},
     numbers::{NUMBERS_MAX, Numbers},
     pace::{Pace, Spacing},
+    page::page,
     process::Machine,
     report::{Kill, Latency, Report, Row, Usage},
     run::drive,

@@ -85,6 +85,9 @@ pub(in crate::cli) struct Options {
     /// For machines.
     #[arg(long)]
     pub(super) json: bool,
+    /// Write a page with pictures, one file that needs nothing else. A file of this name is overwritten.
+    #[arg(long, value_name = "FILE.html")]
+    pub(super) report: Option<PathBuf>,
     /// The file of settings that `otpd --config` named.
     #[arg(skip)]
     pub(super) config: Option<PathBuf>,
