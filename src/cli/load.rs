@@ -6,7 +6,7 @@ mod options;
 mod place;
 mod told;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,7 +29,7 @@ fn unusable(text: impl Into<String>) -> Failed {
     Failed { text: text.into(), exit: UNUSABLE }
 }
 
-pub(super) fn run(options: &Options) -> Result<(), Failed> {
+pub(super) fn run(options: &Options, config: Option<&Path>) -> Result<(), Failed> {
     options.check()?;
     let mut runtime = if options.threads == 1 {
         tokio::runtime::Builder::new_current_thread()
@@ -39,7 +39,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failed> {
     let runtime = runtime.worker_threads(options.threads).enable_all().build().map_err(Failed::new)?;
     runtime.block_on(async {
         tokio::select! {
-            done = all(options) => done,
+            done = all(options, config) => done,
             // What was started ends with us, and its directory goes.
             () = told_to_stop() => Err(Failed::new("stopped by a signal before the end")),
         }
@@ -55,9 +55,9 @@ async fn told_to_stop() {
 }
 
 /// All scenarios, one after the other, on one server.
-async fn all(options: &Options) -> Result<(), Failed> {
+async fn all(options: &Options, config: Option<&Path>) -> Result<(), Failed> {
     let seed = options.seed.unwrap_or_else(|| OsEntropy.draw() % 1_000_000_000);
-    let mut place = Place::prepare(options, seed).await?;
+    let mut place = Place::prepare(options, config, seed).await?;
     say::note(&format!("Load on {} (seed {seed}).", place.stage.target.address));
     let mut reports = Vec::new();
     for scenario in &options.scenarios {
@@ -75,7 +75,8 @@ async fn all(options: &Options) -> Result<(), Failed> {
     }
     if let Some(file) = &options.report {
         let page = load::page(&reports, &machine)?;
-        std::fs::write(file, page).map_err(|error| Failed::new(format!("--report: cannot be written: {}", error.kind())))?;
+        std::fs::write(file, page)
+            .map_err(|error| Failed::new(format!("--report: cannot be written: {}", error.kind())))?;
     }
     place.end().await?;
     verdict(&reports)

@@ -83,11 +83,10 @@ fn act(command: Command) -> Result<(), Failed> {
         // A client of some server: our own settings do not matter to it.
         return demo::run(options);
     }
-    let action = match action {
-        // Likewise a client; the file of settings is for the server that it starts.
-        Action::Load(options) => return load::run(&options.with_config(command.config)),
-        action => action,
-    };
+    if let Action::Load(options) = &action {
+        // Likewise; the file of settings is for the server that it starts.
+        return load::run(options, command.config.as_deref());
+    }
     // What the process was started with goes before what a file says.
     let of_file = command.env_file.as_deref().map(settings::environment_file).transpose()?.unwrap_or_default();
     let settings = Settings::load_all(command.config.as_deref(), [of_file, settings::environment().collect()])?;
@@ -101,7 +100,7 @@ fn act(command: Command) -> Result<(), Failed> {
         Action::Export(options) => export::run(&settings, &options),
         Action::Import(options) => import::run(&settings, &options),
         Action::Replay(options) => replay::run(&settings, &options),
-        Action::Load(options) => load::run(&options),
+        Action::Load(options) => load::run(&options, command.config.as_deref()),
     }
 }
 

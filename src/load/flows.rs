@@ -176,9 +176,10 @@ impl Worker {
             let mut compared = 0;
             for _ in 0..WRONG_TRIES {
                 let wrong = self.wrong(&right);
-                let request = match kind {
-                    Kind::WrongById => self.speech.check(&started.id, &wrong),
-                    _ => self.speech.check_by_number(started.number, &wrong),
+                let request = if kind == Kind::WrongById {
+                    self.speech.check(&started.id, &wrong)
+                } else {
+                    self.speech.check_by_number(started.number, &wrong)
                 };
                 let status = self.ask(kind, request, &[200, 400, 404, 409, 410, 429]).await?;
                 self.run.invariants.hold(Rule::WrongRefused, status != 200);
@@ -233,9 +234,10 @@ impl Worker {
         // No rule here: it may be the right code of another verification that was begun meanwhile.
         let Some(code) = self.run.stage.codes.code(number, id) else { return Ok(()) };
         let wrong = self.wrong(&code);
-        let request = match kind {
-            Kind::WrongById => self.speech.check(id, &wrong),
-            _ => self.speech.check_by_number(number, &wrong),
+        let request = if kind == Kind::WrongById {
+            self.speech.check(id, &wrong)
+        } else {
+            self.speech.check_by_number(number, &wrong)
         };
         self.ask(kind, request, &[200, 400, 404, 409, 410, 429]).await.map(drop)
     }

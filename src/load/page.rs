@@ -14,7 +14,7 @@ const STYLE: &str = "
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --soft: #9aa7b7; --paper: #14181e; --card: #1c222b;
   --rule: #323b48; --first: #6cabf0; --second: #f0965a; --grid: #7d8a9a; --kill: #ff7b72; --good: #5bc896; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 68rem; color: var(--ink); background: var(--paper);
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 76rem; color: var(--ink); background: var(--paper);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .25rem; }
 h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; } p { margin: .25rem 0; } .soft { color: var(--soft); }
@@ -24,10 +24,10 @@ table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-
 th, td { padding: .35rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
 tr:last-child > * { border-bottom: 0; } thead th { color: var(--soft); font-weight: 600; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--card); }
-.rules td:last-child { text-align: left; white-space: normal; min-width: 14rem; }
-figure { margin: 1rem 0; padding: .75rem; border: 1px solid var(--rule); border-radius: 6px; background: var(--card); }
+.rules td:last-child { text-align: left; white-space: normal; min-width: 10rem; }
+figure { margin: 1rem 0; padding: .75rem; overflow-x: auto; border: 1px solid var(--rule); border-radius: 6px; background: var(--card); }
 figcaption { font-weight: 600; margin-bottom: .25rem; } figcaption i { font-style: normal; font-weight: 400; color: var(--soft); }
-svg { display: block; width: 100%; height: auto; } svg text { fill: var(--soft); font-family: system-ui, sans-serif; }
+svg { display: block; width: 100%; min-width: 34rem; height: auto; } svg text { fill: var(--soft); font-family: system-ui, sans-serif; }
 .first { color: var(--first); } .second { color: var(--second); } .kill { color: var(--kill); }
 svg [fill=\"#101001\"] { fill: var(--first); } svg [stroke=\"#101001\"] { stroke: var(--first); }
 svg [stroke=\"#101002\"] { stroke: var(--second); } svg [stroke=\"#101003\"] { stroke: var(--grid); }
@@ -62,7 +62,8 @@ pub fn page(reports: &[Report], machine: &Machine) -> Result<String, LoadError> 
 }
 
 fn section(html: &mut String, report: &Report) -> Result<(), LoadError> {
-    let _ = write!(html, "<h2>{}</h2>\n<p class=\"soft\">{}</p>\n", escaped(report.scenario), escaped(&summary(report)));
+    let _ =
+        write!(html, "<h2>{}</h2>\n<p class=\"soft\">{}</p>\n", escaped(report.scenario), escaped(&summary(report)));
     for remark in remarks(report) {
         let class = if remark.starts_with("UNEXPECTED") { " class=\"bad\"" } else { "" };
         let _ = writeln!(html, "<p{class}>{}</p>", escaped(&remark));
@@ -71,9 +72,10 @@ fn section(html: &mut String, report: &Report) -> Result<(), LoadError> {
     table(html, "", &HEAD, rows);
     if !report.invariants.is_empty() {
         html.push_str("<h3>What must hold</h3>\n");
-        let rows = report.invariants.iter().map(|rule| {
-            [rule.name.to_owned(), rule.checked.to_string(), held(rule.broken), rule.meaning.to_owned()]
-        });
+        let rows = report
+            .invariants
+            .iter()
+            .map(|rule| [rule.name.to_owned(), rule.checked.to_string(), held(rule.broken), rule.meaning.to_owned()]);
         table(html, "rules", &["RULE", "CHECKED", "", ""], rows);
     }
     let kills = if report.kills.is_empty() { "" } else { " · <span class=\"kill\">kill -9</span>" };

@@ -1,11 +1,7 @@
 //! The pictures of a report, as SVG that a page holds. Colours are names that the page's style gives a meaning to, so that
 //! a page can be light or dark.
 
-use plotters::{
-    coord::ranged1d::ValueFormatter,
-    prelude::*,
-    style::RGBColor,
-};
+use plotters::{coord::ranged1d::ValueFormatter, prelude::*, style::RGBColor};
 
 use super::{LoadError, Report, Second, table};
 
@@ -31,7 +27,8 @@ pub(super) fn latencies(report: &Report) -> Result<Option<String>, LoadError> {
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
-        let mut chart = margins(&area).build_cartesian_2d((from..to).log_scale(), 0.0..highest * 1.05).map_err(failed)?;
+        let mut chart =
+            margins(&area).build_cartesian_2d((from..to).log_scale(), 0.0..highest * 1.05).map_err(failed)?;
         mesh(&mut chart, "ms", &|us| table::ms(whole(*us)), &|count| figure(*count))?;
         let bars = report.histogram.iter().filter(|(_, count)| *count > 0).map(|(upper, count)| {
             let upper = *upper as f64;
@@ -87,7 +84,11 @@ fn over_time(
             let line = [(kill.at_s, 0.0), (kill.at_s, highest * 1.08)];
             chart.draw_series(LineSeries::new(line, KILL.stroke_width(2))).map_err(failed)?;
         }
-        chart.plotting_area().strip_coord_spec().draw(&Text::new(unit.to_owned(), (6, 4), words_style())).map_err(failed)?;
+        chart
+            .plotting_area()
+            .strip_coord_spec()
+            .draw(&Text::new(unit.to_owned(), (6, 4), words_style()))
+            .map_err(failed)?;
         area.present().map_err(failed)?;
     }
     Ok(Some(text))

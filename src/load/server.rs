@@ -5,7 +5,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -134,6 +137,8 @@ pub struct OwnServer {
     life: tokio::sync::Mutex<Child>,
     /// What the lives before this one have used.
     spent: Mutex<Sample>,
+    /// Something went wrong: the log must be there to be read.
+    faulty: AtomicBool,
 }
 
 /// The line that says that it is ready.
@@ -162,7 +167,7 @@ impl OwnServer {
         };
         let (address, ops) = (ready.listen, ready.ops);
         let (life, spent) = (tokio::sync::Mutex::new(child), Mutex::default());
-        let server = Self { plan, directory, address, ops, life, spent };
+        let server = Self { plan, directory, address, ops, life, spent, faulty: AtomicBool::new(false) };
         server.await_ready().await?;
         Ok(server)
     }
@@ -225,6 +230,7 @@ impl OwnServer {
     }
 
     fn fault(&self, what: &str) -> LoadError {
+        self.faulty.store(true, Ordering::Relaxed);
         fault(&self.directory, what)
     }
 
@@ -249,14 +255,14 @@ impl OwnServer {
 impl Drop for OwnServer {
     fn drop(&mut self) {
         let _ = self.life.get_mut().start_kill();
-        if !self.plan.keep && !std::thread::panicking() {
+        if !self.plan.keep && !*self.faulty.get_mut() {
             // What cannot be removed is left to whoever named the place.
             let _ = fs::remove_dir_all(&self.directory);
         }
     }
 }
 
-/// Names the log, which stays: the directory is removed with the server alone.
+/// Names the log, which stays.
 fn fault(directory: &Path, what: &str) -> LoadError {
     let log = directory.join("log");
     let last = fs::read_to_string(&log).unwrap_or_default();

@@ -88,9 +88,6 @@ pub(in crate::cli) struct Options {
     /// Write a page with pictures, one file that needs nothing else. A file of this name is overwritten.
     #[arg(long, value_name = "FILE.html")]
     pub(super) report: Option<PathBuf>,
-    /// The file of settings that `otpd --config` named.
-    #[arg(skip)]
-    pub(super) config: Option<PathBuf>,
 }
 
 /// By whom the own server sends.
@@ -115,11 +112,6 @@ const THREADS_MAX: usize = 64;
 const KILLS_MAX: usize = 100;
 
 impl Options {
-    /// The same with the settings of the own server's.
-    pub(in crate::cli) fn with_config(self, config: Option<PathBuf>) -> Self {
-        Self { config, ..self }
-    }
-
     /// What is out of range, before anything is started.
     pub(super) fn check(&self) -> Result<(), Failed> {
         let in_range = [

@@ -1,6 +1,10 @@
 //! Where the load goes: a server of our own, or one that runs; and where its codes come from.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use reqwest::Url;
 
@@ -27,14 +31,14 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) async fn prepare(options: &Options, seed: u64) -> Result<Self, Failed> {
+    pub(super) async fn prepare(options: &Options, config: Option<&Path>, seed: u64) -> Result<Self, Failed> {
         match &options.url {
-            Some(url) => Self::running(options, url, seed).await,
-            None => Self::own(options, seed).await,
+            Some(url) => Self::running(options, config, url, seed).await,
+            None => Self::own(options, config, seed).await,
         }
     }
 
-    async fn running(options: &Options, url: &Url, seed: u64) -> Result<Self, Failed> {
+    async fn running(options: &Options, config: Option<&Path>, url: &Url, seed: u64) -> Result<Self, Failed> {
         let address = resolved(url).await?;
         let is_here = address.ip().is_loopback() && options.inbox.is_none_or(|inbox| inbox.ip().is_loopback());
         if !is_here && !options.beyond_loopback {
@@ -43,7 +47,7 @@ impl Place {
                  --beyond-loopback lifts that, for servers of your own",
             ));
         }
-        let settings = Settings::load(options.config.as_deref(), [])?;
+        let settings = Settings::load(config, [])?;
         let codes = match options.inbox {
             Some(inbox) => {
                 let inbox = Inbox::start(inbox).await?;
@@ -59,7 +63,7 @@ impl Place {
         Ok(Self { stage: Stage::new(Target::v1(address), codes, seed), figures: figures(&settings) })
     }
 
-    async fn own(options: &Options, seed: u64) -> Result<Self, Failed> {
+    async fn own(options: &Options, config: Option<&Path>, seed: u64) -> Result<Self, Failed> {
         let (gateway, inbox) = match options.gateway {
             GatewayName::Twilio => {
                 let inbox = Inbox::start(ANYWHERE).await?;
@@ -69,9 +73,9 @@ impl Place {
         };
         let plan = ServerPlan::of_this_program(gateway)?;
         let parent: PathBuf = options.data.clone().unwrap_or_else(|| plan.parent.clone());
-        let plan = ServerPlan { parent, config: options.config.clone(), keep: options.keep, ..plan };
+        let plan = ServerPlan { parent, config: config.map(Path::to_owned), keep: options.keep, ..plan };
         // Before it is started, so that wrong settings are told here and not in its log.
-        let settings = Settings::load(options.config.as_deref(), plan.variables()?)?;
+        let settings = Settings::load(config, plan.variables()?)?;
         let server = Arc::new(OwnServer::start(plan).await?);
         if options.keep {
             say::note(&format!("The server's directory: {}", server.directory().display()));

@@ -73,7 +73,9 @@ pub(super) fn as_text(report: &Report) -> String {
     for remark in remarks(report) {
         let _ = writeln!(text, "{remark}");
     }
-    let held = |broken| if broken == 0 { "holds".to_owned() } else { format!("BROKEN {broken} times") };
+    if report.invariants.is_empty() {
+        return text;
+    }
     let rules = report
         .invariants
         .iter()
