@@ -67,7 +67,8 @@
 //! or `events.rs`, its data in `webhooks/render.rs`, its words in `http/docs/events.rs`; the tests miss whichever is
 //! forgotten. A new store: `store/`, and it must pass `tests/store_contract.rs`. A new call: the use case in `service/`, the translation
 //! in `http/v1/`. Another back end's API: one file in `http/dialect/`, one line in its registry. A new setting:
-//! `config.toml` and its reader in `settings/`.
+//! `config.toml` and its reader in `settings/`. A scenario of the load generator: `load/flows.rs`; what must hold under it:
+//! `load/invariant.rs`, and a lie in `tests/load/` that breaks it.
 
 pub mod app;
 pub mod cli;

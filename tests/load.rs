@@ -3,7 +3,7 @@
 //! Every run is bounded by a number of operations, and no figure of speed is asserted: what is tested is that it counts
 //! rightly, loses nothing, and sees what it is there to see.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 mod load {
     //! Whom the load is put on.
