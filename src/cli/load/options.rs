@@ -17,8 +17,8 @@ use crate::{
 ///
 /// For a server that runs already: name it with --url, start the provider's stand-in with --inbox 127.0.0.1:8099, and give
 /// that server sms.gateway = "twilio", sms.twilio.base_url = "http://127.0.0.1:8099" with the account, token and sender
-/// that are printed; limits.ip_per_minute = 0, or its limit per address is what is measured; and [fraud] velocity_mode,
-/// runs and conversion not "auto", because new numbers that nobody signs in with are what an attack is.
+/// that are printed; limits.ip_per_minute = 0, or its limit per address is what is measured; and fraud.velocity_mode,
+/// fraud.runs and fraud.conversion not "auto", because new numbers that nobody signs in with are what an attack is.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Options {
     /// What people do; several, one after the other.
