@@ -175,6 +175,19 @@ async fn lies_are_found_out() {
     }
 }
 
+/// The bare server of comparisons is driven by the same loops and connections.
+#[tokio::test]
+async fn the_bare_server_can_be_driven() {
+    let stage = Stage::new(Target::limit(liar::start_bare().await), Codes::None, 7);
+    for (scenario, requests) in [(Scenario::Send, 50), (Scenario::Login, 200), (Scenario::Profile, 50)] {
+        let plan = Plan { connections: 4, warm_up: Duration::ZERO, count: Some(50), ..Plan::new(scenario) };
+        let report = drive(&plan, &stage).await.unwrap();
+        assert!(report.is_good(), "{report:#?}");
+        assert_eq!((report.operations, report.total.answers.ok), (50, requests));
+    }
+    assert!(drive(&Plan::new(Scenario::Mixed), &stage).await.is_err());
+}
+
 /// No coordinated omission: of a stall of one second, whoever should have come in that second is part, although only four
 /// connections were there to wait.
 #[tokio::test]

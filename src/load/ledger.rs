@@ -169,7 +169,7 @@ impl Worker {
             Came::Status(status) if expected.contains(&status) => Some(true),
             Came::Status(429 | 503) => None,
             Came::Status(_) => Some(false),
-            Came::Broken | Came::Killed => {
+            Came::Broken | Came::Killed | Came::NeverBegun => {
                 self.run.unexpected("asking after a kill: no answer".to_owned());
                 None
             }

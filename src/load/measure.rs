@@ -98,7 +98,7 @@ impl Answers {
             Came::Status(503) => &mut self.overloaded,
             Came::Status(500..) => &mut self.failed,
             Came::Status(_) => &mut self.refused,
-            Came::Broken => &mut self.broken,
+            Came::Broken | Came::NeverBegun => &mut self.broken,
             Came::Killed => &mut self.killed,
         };
         *place += 1;
@@ -129,12 +129,14 @@ pub(super) enum Came {
     Broken,
     /// None, because the server was killed on purpose.
     Killed,
+    /// An operation that was due and never began: it waited at least until now.
+    NeverBegun,
 }
 
 /// Everything about one kind of request.
 #[derive(Debug, Clone)]
 pub struct Tally {
-    /// Latencies of those that were answered, in microseconds.
+    /// Latencies of those that were answered, in microseconds; of flows that never began, too, as long as they waited.
     pub latency: Histogram<u64>,
     /// What was answered.
     pub answers: Answers,
@@ -161,7 +163,7 @@ impl Tally {
     fn count(&mut self, latency_us: u64, came: Came, in_time: bool) {
         self.answers.count(came);
         self.in_time += u64::from(in_time);
-        if let Came::Status(_) = came {
+        if matches!(came, Came::Status(_) | Came::NeverBegun) {
             self.latency.saturating_record(latency_us);
         }
     }

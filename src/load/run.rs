@@ -234,7 +234,7 @@ impl Run {
     /// What never began waited at least until now: it counts as that slow.
     fn count_unstarted(&self) {
         for due in self.schedule.unstarted() {
-            self.measure.count(0, Kind::Flow, due, Came::Broken);
+            self.measure.count(0, Kind::Flow, due, Came::NeverBegun);
         }
     }
 

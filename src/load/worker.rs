@@ -85,7 +85,7 @@ impl Worker {
                 self.run.unexpected(format!("{}: no answer", kind.name()));
                 Err(Stop::Gone)
             }
-            Came::Killed => Err(Stop::Gone),
+            Came::Killed | Came::NeverBegun => Err(Stop::Gone),
         }
     }
 

@@ -63,6 +63,26 @@ pub(crate) async fn start(lie: Lie, inbox: Option<SocketAddr>) -> SocketAddr {
         .route("/oauth/token", post(token))
         .route("/v1/me", get(me))
         .with_state(Arc::new(liar));
+    serve(routes).await
+}
+
+/// The bare server that comparisons are made with.
+pub(crate) async fn start_bare() -> SocketAddr {
+    let send = async |Json(body): Json<Value>| Json(json!({ "phone_number": body["phone_number"] }));
+    let verify = async |Json(body): Json<Value>| match body["otp_code"].as_str() {
+        Some(CODE) => (StatusCode::OK, Json(json!({ "access": "token" }))),
+        _ => no(StatusCode::BAD_REQUEST, "wrong"),
+    };
+    let profile = async |headers: HeaderMap| headers["authorization"].to_str().unwrap().to_owned();
+    let routes = Router::new()
+        .route("/send-otp", post(send))
+        .route("/_code", get(async || Json(json!({ "code": CODE }))))
+        .route("/verify-otp", post(verify))
+        .route("/profile", get(profile));
+    serve(routes).await
+}
+
+async fn serve(routes: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
