@@ -46,7 +46,9 @@
 //! | [`phone`] | actors: find or start, one at a time, let go when idle | the SMS network |
 //! | [`service`] | the use cases | HTTP, JSON, status codes |
 //! | [`http`] | sockets, JSON, problems, the canonical API and the dialects | limits of a number, codes |
-//! | [`app`], [`cli`] | how it all fits together; the command line | rules |
+//! | [`app`] | how it all fits together | rules |
+//! | [`load`] | people who sign in, many at once, and what must hold meanwhile | the server's inside |
+//! | [`cli`] | the command line | rules |
 //!
 //! # What is deliberately absent
 //!
@@ -65,7 +67,8 @@
 //! or `events.rs`, its data in `webhooks/render.rs`, its words in `http/docs/events.rs`; the tests miss whichever is
 //! forgotten. A new store: `store/`, and it must pass `tests/store_contract.rs`. A new call: the use case in `service/`, the translation
 //! in `http/v1/`. Another back end's API: one file in `http/dialect/`, one line in its registry. A new setting:
-//! `config.toml` and its reader in `settings/`.
+//! `config.toml` and its reader in `settings/`. A scenario of the load generator: `load/flows.rs`; what must hold under it:
+//! `load/invariant.rs`, and a lie in `tests/load/` that breaks it.
 
 pub mod app;
 pub mod cli;
@@ -75,6 +78,7 @@ pub mod events;
 pub mod guard;
 pub mod http;
 pub mod journal;
+pub mod load;
 pub mod metrics;
 pub mod password;
 pub mod phone;

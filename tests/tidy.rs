@@ -24,7 +24,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const COLUMNS_MAX: usize = 140;
 
 /// The modules of src by layer. A module imports from layers below its own, never beside or above.
-const LAYERS: [(&str, u8); 24] = [
+const LAYERS: [(&str, u8); 25] = [
     ("record", 0),
     ("guard", 1),
     ("clock", 1),
@@ -46,6 +46,7 @@ const LAYERS: [(&str, u8); 24] = [
     ("service", 5),
     ("http", 6),
     ("app", 7),
+    ("load", 7),
     ("cli", 8),
     ("lib", 9),
     ("main", 9),
@@ -55,8 +56,8 @@ const LAYERS: [(&str, u8); 24] = [
 const ONLY: [(&str, &[&str], &str); 17] = [
     ("ractor", &["phone"], "actors are how numbers are run, and nothing else knows"),
     ("axum", &["http"], "use cases know no HTTP"),
-    ("hyper", &["http"], "use cases know no HTTP"),
-    ("hyper_util", &["http"], "use cases know no HTTP"),
+    ("hyper", &["http", "load"], "use cases know no HTTP; the load generator is a client, and a provider"),
+    ("hyper_util", &["http", "load"], "use cases know no HTTP; the load generator is a client, and a provider"),
     ("tower", &["http"], "use cases know no HTTP"),
     ("tower_http", &["http"], "use cases know no HTTP"),
     ("tokio_rustls", &["http"], "TLS ends at the door"),

@@ -9,6 +9,7 @@ mod dump;
 mod export;
 mod import;
 mod keys;
+mod load;
 mod replay;
 mod say;
 mod sealing_keys;
@@ -62,6 +63,7 @@ enum Action {
     Export(export::Options),
     Import(import::Options),
     Replay(replay::Options),
+    Load(Box<load::Options>),
 }
 
 /// Runs a command; errors are told on standard error.
@@ -81,6 +83,10 @@ fn act(command: Command) -> Result<(), Failed> {
         // A client of some server: our own settings do not matter to it.
         return demo::run(options);
     }
+    if let Action::Load(options) = &action {
+        // Likewise; the file of settings is for the server that it starts.
+        return load::run(options, command.config.as_deref());
+    }
     // What the process was started with goes before what a file says.
     let of_file = command.env_file.as_deref().map(settings::environment_file).transpose()?.unwrap_or_default();
     let settings = Settings::load_all(command.config.as_deref(), [of_file, settings::environment().collect()])?;
@@ -94,6 +100,7 @@ fn act(command: Command) -> Result<(), Failed> {
         Action::Export(options) => export::run(&settings, &options),
         Action::Import(options) => import::run(&settings, &options),
         Action::Replay(options) => replay::run(&settings, &options),
+        Action::Load(options) => load::run(&options, command.config.as_deref()),
     }
 }
 
