@@ -105,7 +105,8 @@ impl Committer {
     /// If the thread can't be started or this is not called within a tokio runtime.
     pub fn start(store: Arc<dyn SnapshotStore>, settings: CommitterSettings, on_fatal: OnFatal) -> io::Result<Self> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
-        let (desk, batches, ended) = parts(store, settings, on_fatal);
+        let (desk, mut batches, ended) = parts(store, settings, on_fatal);
+        batches.own_thread = true;
         let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || {
             let outcome = runtime.block_on(batches.run());
             ended.send_replace(Some(outcome));
@@ -257,7 +258,8 @@ fn parts(store: Arc<dyn SnapshotStore>, settings: CommitterSettings, on_fatal: O
         ended,
         thread: Mutex::new(None),
     };
-    (desk, Batches { queue, carried: None, store, settings, meters, stop, failed, on_fatal }, ended_in)
+    let batches = Batches { queue, carried: None, store, settings, meters, stop, failed, on_fatal, own_thread: false };
+    (desk, batches, ended_in)
 }
 
 /// The loop. It holds no sender, so it ends when the last handle goes.
@@ -271,6 +273,8 @@ struct Batches {
     stop: CancellationToken,
     failed: Arc<AtomicBool>,
     on_fatal: OnFatal,
+    /// Nothing else runs where this loop does.
+    own_thread: bool,
 }
 
 impl Batches {
@@ -296,7 +300,7 @@ impl Batches {
             if let Some(last) = last
                 && self.queue.len() < CROWD
             {
-                tokio::time::sleep_until(last + self.settings.gap).await;
+                self.pause(last + self.settings.gap).await;
             }
             last = Some(Instant::now());
             let (changes, answers) = self.fill(first);
@@ -310,6 +314,15 @@ impl Batches {
         match self.carried.take() {
             Some(carried) => Some(carried),
             None => self.queue.recv().await,
+        }
+    }
+
+    /// On a thread of its own by its own clock: the runtime's timers are a millisecond wide.
+    async fn pause(&self, until: Instant) {
+        if self.own_thread {
+            thread::sleep(until.saturating_duration_since(Instant::now()));
+        } else {
+            tokio::time::sleep_until(until).await;
         }
     }
 
