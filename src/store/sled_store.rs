@@ -6,6 +6,7 @@
 
 mod beat;
 mod engine;
+mod key;
 mod memtable;
 mod outbox;
 mod seen;
