@@ -1,0 +1,140 @@
+use super::*;
+use crate::record::snapshot::SCHEMA;
+
+fn open(directory: &tempfile::TempDir) -> Engine {
+    let settings = SledSettings { cache_mib: 16, log_mib: 1, ..SledSettings::at(directory.path()) };
+    Engine::open(&settings).unwrap()
+}
+
+fn phone(number: u64) -> PhoneNumber {
+    PhoneNumber::try_from(989_120_000_000 + number).unwrap()
+}
+
+fn bytes(version: u64, length: usize) -> Vec<u8> {
+    let mut bytes = Header { schema: SCHEMA, version, forget_at: None }.to_bytes().to_vec();
+    bytes.resize(length.max(bytes.len()), 7);
+    bytes
+}
+
+fn change(number: u64, from: u64, to: u64) -> Change {
+    let version = |version: u64| (version > 0).then_some(version);
+    let next = version(to).map(|version| Snapshot { version, bytes: bytes(version, 100) });
+    Change { phone: phone(number), expected: version(from), next, events: Vec::new() }
+}
+
+fn commit(engine: &Engine, batch: &[Change]) {
+    let mut wal = engine.writer().unwrap();
+    let planned = engine.plan(batch).unwrap();
+    assert!(planned.outcomes.iter().all(|outcome| *outcome == Committed::Done));
+    engine.write(&mut wal, planned.ops, true).unwrap();
+}
+
+fn versions(engine: &Engine, limit: usize) -> Vec<(u64, u64)> {
+    let (mut after, mut found) = (None, Vec::new());
+    loop {
+        let page = engine.scan(after, limit).unwrap();
+        assert!(page.records.len() <= limit);
+        found.extend(page.records.iter().map(|(phone, it)| (phone.as_u64() - 989_120_000_000, it.version)));
+        let Some(next) = page.next else { return found };
+        after = Some(next);
+    }
+}
+
+#[test]
+fn a_value_without_header_matches_no_version_and_stops_no_scan() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(&directory);
+    let stray = |key: &[u8]| (Key::new(key).unwrap(), Some(IVec::from(b"?")));
+    engine.tree.write(&Ops::from([stray(&phone(0).to_key()), stray(b"no number")])).unwrap();
+    assert!(matches!(engine.load(phone(0)), Err(EngineError::Headless)));
+    for expected in [None, Some(0), Some(u64::MAX)] {
+        let batch = [Change { phone: phone(0), expected, next: None, events: Vec::new() }];
+        let planned = engine.plan(&batch).unwrap();
+        assert!(planned.ops.is_empty());
+        assert_eq!(planned.outcomes, [Committed::Conflict]);
+    }
+    assert!(engine.scan(None, 10).unwrap().records.is_empty());
+    assert!(engine.scan(None, 1).unwrap().records.is_empty());
+}
+
+/// Reads are the same whether a number is in the tree, in what is being folded, or in what came since, and a
+/// deletion in an upper layer hides what is below.
+#[test]
+fn tree_and_both_maps_read_as_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(&directory);
+    commit(&engine, &(0..9).map(|n| change(n, 0, 1)).collect::<Vec<_>>());
+    assert_eq!(engine.fold().unwrap(), 9);
+    commit(&engine, &[change(1, 1, 2), change(2, 1, 0), change(10, 0, 1), change(11, 0, 1)]);
+    engine.rotate(&mut engine.writer().unwrap()).unwrap();
+    commit(&engine, &[change(1, 2, 3), change(3, 1, 0), change(2, 0, 5), change(10, 1, 0), change(12, 0, 1)]);
+    let expected = [(0, 1), (1, 3), (2, 5), (4, 1), (5, 1), (6, 1), (7, 1), (8, 1), (11, 1), (12, 1)];
+    for limit in 1..12 {
+        assert_eq!(versions(&engine, limit), expected, "limit {limit}");
+    }
+    assert_eq!(engine.load(phone(1)).unwrap().map(|found| found.version), Some(3));
+    assert_eq!(engine.load(phone(10)).unwrap(), None);
+    assert_eq!(engine.fold().unwrap(), 4, "the rotated map first");
+    assert_eq!(versions(&engine, 3), expected);
+    assert_eq!(engine.fold().unwrap(), 5);
+    assert_eq!(versions(&engine, 3), expected);
+    assert_eq!(engine.fold().unwrap(), 0);
+}
+
+/// Whatever stage a fold had reached when the process ended, what is read afterwards is the same.
+#[test]
+fn what_was_written_is_there_again_wherever_a_fold_stood() {
+    let directory = tempfile::tempdir().unwrap();
+    let expected = [(0, 3), (2, 1), (3, 1)];
+    for stage in 0..5 {
+        let engine = open(&directory);
+        let before = versions(&engine, 10);
+        let reset: Vec<_> = before.iter().map(|(n, version)| change(*n, *version, 0)).collect();
+        commit(&engine, &reset);
+        commit(&engine, &[change(0, 0, 1), change(1, 0, 1)]);
+        commit(&engine, &[change(0, 1, 2), change(2, 0, 1)]);
+        if stage > 0 {
+            engine.rotate(&mut engine.writer().unwrap()).unwrap();
+        }
+        commit(&engine, &[change(0, 2, 3), change(1, 1, 0), change(3, 0, 1)]);
+        let (folding, upto) = engine.memtable.folding().unwrap_or_default();
+        if stage > 1 {
+            engine.tree.write(&folding).unwrap();
+        }
+        if stage > 2 {
+            engine.tree.set_counter(FOLDED, upto).unwrap();
+        }
+        if stage > 3 {
+            engine.memtable.folded();
+            engine.writer().unwrap().forget(upto).unwrap();
+        }
+        engine.tree.close_abruptly();
+        let engine = open(&directory);
+        assert_eq!(versions(&engine, 10), expected, "stage {stage}");
+        engine.close().unwrap();
+    }
+}
+
+/// A log without room is a refusal before anything is touched, and over with the fold.
+#[test]
+fn a_full_log_refuses_until_it_is_folded() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(&directory);
+    let fill = |number: u64| -> Result<(), EngineError> {
+        let mut wal = engine.writer()?;
+        engine.make_room(&mut wal, 1, 100_000)?;
+        let next = Some(Snapshot { version: 1, bytes: bytes(1, 100_000) });
+        let planned = engine.plan(&[Change { phone: phone(number), expected: None, next, events: Vec::new() }])?;
+        engine.write(&mut wal, planned.ops, true)
+    };
+    // Two segments of 1 MiB: the second begins by itself.
+    let written = (0..).take_while(|number| fill(*number).is_ok()).count() as u64;
+    assert_eq!(written, 20);
+    assert!(matches!(fill(written), Err(EngineError::Behind)));
+    assert_eq!(engine.fold().unwrap(), 10);
+    fill(written).unwrap();
+    engine.fold().unwrap();
+    assert_eq!(versions(&engine, 100).len(), 21);
+    engine.tree.close_abruptly();
+    assert_eq!(versions(&open(&directory), 100).len(), 21);
+}
