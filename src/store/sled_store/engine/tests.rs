@@ -1,3 +1,5 @@
+//! Reads, writes and folds as one, and what is there again wherever a fold stood when the process ended.
+
 use super::*;
 use crate::record::snapshot::SCHEMA;
 

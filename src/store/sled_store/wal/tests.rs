@@ -1,3 +1,5 @@
+//! What is replayed: after a clean end, a torn tail, a segment used again, one that is missing.
+
 use super::*;
 
 const LIMIT: u64 = 4 << 20;
