@@ -91,6 +91,7 @@ impl Ground {
             Some(store) => store,
             None => parts::open_store(settings, files).await?,
         };
+        let store = parts::slowed(settings, store);
         if !had_sealing_keys {
             refuse_records(&*store).await?;
         }
