@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use otpd::{
-    phone::{DirectorySettings, SweepSettings, Sweeper},
-    record::{Command, DAY, HOUR, Move, Outcome, PhoneNumber, SessionRef},
+    phone::{DirectorySettings, Fault, SweepSettings, Sweeper},
+    record::{Command, DAY, HOUR, Label, Move, Outcome, PhoneNumber, SendResult, SessionRef},
 };
 
 use crate::support::{World, check, is_approved, phone, start, start_with, within};
