@@ -8,6 +8,7 @@ mod beat;
 mod engine;
 mod memtable;
 mod outbox;
+mod seen;
 mod tree;
 mod wal;
 

@@ -22,6 +22,7 @@ use super::{
     SledSettings,
     memtable::{KeyRange, Memtable, Ops},
     outbox::{BEHIND_NUMBERS, SledOutbox},
+    seen::{Current, Seen},
     tree::{OpenError, Tree},
     wal::{ENTRY_OVERHEAD, Wal, WalError},
 };
@@ -81,6 +82,7 @@ pub(super) struct Engine {
     /// which counts as a failure.
     writer: Mutex<Wal>,
     memtable: Memtable,
+    seen: Seen,
     pub(super) outbox: SledOutbox,
 }
 
@@ -94,21 +96,13 @@ pub(super) struct Planned {
     pub(super) tells: bool,
 }
 
-/// What is stored for a number, as far as compare-and-set goes.
-#[derive(PartialEq, Eq)]
-enum Current {
-    Is(Option<u64>),
-    /// Bytes without a header: no version matches them.
-    Unreadable,
-}
-
 impl Engine {
     pub(super) fn open(settings: &SledSettings) -> Result<Self, OpenError> {
         let tree = Tree::open(&settings.path, settings.cache_mib)?;
         let cannot = |error: EngineError| OpenError::Engine(error.to_string());
         let (wal, replayed) = open_log(&tree, settings).map_err(cannot)?;
         let (writer, memtable) = (Mutex::new(wal), Memtable::of(replayed));
-        let engine = Self { tree, writer, memtable, outbox: SledOutbox::default() };
+        let engine = Self { tree, writer, memtable, seen: Seen::default(), outbox: SledOutbox::default() };
         engine.outbox.count(&engine).map_err(cannot)?;
         Ok(engine)
     }
@@ -132,8 +126,28 @@ impl Engine {
     }
 
     pub(super) fn load(&self, phone: PhoneNumber) -> Result<Option<Snapshot>, EngineError> {
-        let Some(bytes) = self.get(&phone.to_key())? else { return Ok(None) };
-        snapshot(&bytes).map(Some).ok_or(EngineError::Headless)
+        let (round, key) = (self.seen.round(), phone.to_key());
+        let found = match self.memtable.get(&key) {
+            Some(wanted) => wanted,
+            None => {
+                let found = self.tree.get(&key)?;
+                self.seen.note(round, phone, version(found.as_ref()));
+                found
+            }
+        };
+        found.map(|bytes| snapshot(&bytes).ok_or(EngineError::Headless)).transpose()
+    }
+
+    /// The version that a change has to name.
+    fn current(&self, phone: PhoneNumber) -> Result<Current, EngineError> {
+        let key = phone.to_key();
+        if let Some(wanted) = self.memtable.get(&key) {
+            return Ok(version(wanted.as_ref()));
+        }
+        match self.seen.get(phone) {
+            Some(seen) => Ok(seen),
+            None => Ok(version(self.tree.get(&key)?.as_ref())),
+        }
     }
 
     /// Up to `limit` entries of a range, in order, and behind which key to go on; `None` at its end.
@@ -194,7 +208,7 @@ impl Engine {
             let key = IVec::from(&change.phone.to_key());
             let current = match planned.ops.get(&key) {
                 Some(wanted) => version(wanted.as_ref()),
-                None => version(self.get(&key)?.as_ref()),
+                None => self.current(change.phone)?,
             };
             planned.outcomes.push(if current == Current::Is(change.expected) {
                 planned.ops.insert(key, change.next.as_ref().map(|next| IVec::from(next.bytes.as_slice())));
@@ -257,6 +271,7 @@ impl Engine {
         let Some((folding, upto)) = self.memtable.folding() else { return Ok(0) };
         self.tree.write(&folding)?;
         self.tree.set_counter(FOLDED, upto)?;
+        self.seen.next_round();
         self.memtable.folded();
         self.writer()?.forget(upto)?;
         Ok(folding.len())
