@@ -311,7 +311,8 @@ mod tests {
     /// security 78: places and waiting callers are bounded; whoever comes beyond is refused at once.
     #[tokio::test]
     async fn the_pool_is_bounded() {
-        let hasher = hasher(64, 1);
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let hasher = ::metrics::with_local_recorder(&recorder, || hasher(64, 1));
         let first = hasher.place().await.unwrap();
         let _second = hasher.place().await.unwrap();
         let third = tokio::spawn({
@@ -322,6 +323,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(hasher.place().await.unwrap_err(), PoolFull);
+        assert!(recorder.handle().render().contains("otpd_overload_total{limit=\"passwords\"} 1"));
         drop(first);
         assert!(third.await.unwrap().is_ok());
     }

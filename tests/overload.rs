@@ -94,8 +94,7 @@ async fn ten_thousand_connections() {
     let _alone = ALONE.lock().await;
     let connections = connections_possible(CONNECTIONS);
     let most = connections + 50;
-    let server =
-        Server::start(&format!("[server]\nconnections_max = {most}\nconnections_per_ip_max = {most}\n")).await;
+    let server = Server::start(&format!("[server]\nconnections_max = {most}\nconnections_per_ip_max = {most}\n")).await;
     let before = server.metric("process_resident_memory_bytes").await;
     let mut resting = Vec::with_capacity(connections);
     for _ in 0..connections {
@@ -144,7 +143,9 @@ async fn a_slow_disk_at_three_times_its_rate() {
     // A second of waiting is allowed, and an estimate may miss by a batch or two. Most are refused, and at once.
     assert!(report.total.latency.p99_us < 3_000_000, "{:?}", report.total.latency);
     assert!(report.server.unwrap().rss_peak_mib < 300.0, "{:?}", report.server);
-    for series in ["otpd_commit_refusals_total{reason=\"wait\"}", "otpd_refusals_total{dialect=\"v1\",reason=\"storage\"}"] {
+    for series in
+        ["otpd_commit_refusals_total{reason=\"wait\"}", "otpd_refusals_total{dialect=\"v1\",reason=\"storage\"}"]
+    {
         assert!(server.metric(series).await > 0.0, "{series}");
     }
     for series in ["otpd_commit_refusals_total{reason=\"queue_full\"}", "otpd_phone_tells_lost_total"] {

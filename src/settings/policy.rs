@@ -212,9 +212,6 @@ pub struct Dev {
 
 impl Dev {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
-        Self {
-            show_codes: r.flag("dev.show_codes"),
-            store_delay: r.millis("dev.store_delay_ms", 0..=60_000),
-        }
+        Self { show_codes: r.flag("dev.show_codes"), store_delay: r.millis("dev.store_delay_ms", 0..=60_000) }
     }
 }

@@ -142,11 +142,20 @@ impl Committer {
     /// [`StoreFault::Refused`] if it was certainly not done (too long a wait, queue full, too large, disk nearly full,
     /// closed, store failed), [`StoreFault::Unknown`] if it may have been.
     pub async fn commit(&self, change: Change) -> Result<Committed, StoreFault> {
+        self.admit()?;
+        self.commit_owed(change).await
+    }
+
+    /// Refuses, and counts it, if a change that comes now would wait too long. To be asked before work is done for one.
+    ///
+    /// # Errors
+    /// [`StoreFault::Refused`], and no other.
+    pub fn admit(&self) -> Result<(), StoreFault> {
         if self.desk.is_behind() {
             self.desk.meters.wait.increment(1);
             return Err(StoreFault::Refused("the disk is behind"));
         }
-        self.commit_owed(change).await
+        Ok(())
     }
 
     /// The same for a change that follows from something that was done already, as what a send came to: it is refused for

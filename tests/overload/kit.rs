@@ -89,7 +89,7 @@ impl Server {
         let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let status = response.status().as_u16();
         let body: Value = response.json().await.unwrap_or_default();
-        let code = body["code"].as_str().unwrap_or_default().to_owned();
+        let code = body.get("code").and_then(Value::as_str).unwrap_or_default().to_owned();
         Answer { status, code, retry_after, took: begun.elapsed() }
     }
 

@@ -1,10 +1,15 @@
 //! Each limit that can refuse a request, hit by itself: the answer, its `Retry-After`, and the metric that says so.
+//!
+//! Others need more than load and are hit elsewhere: `store.free_mib_min` and `store.log_mib` in `store_contract` and `it`,
+//! `phone.quarantine_ms` in `lifecycle`, `password.waiting_max` beside its pool, `proof_of_work.used_max` and receipts in
+//! `it` and `service`. The last test holds the README to all of them.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use otpd::{metrics::TABLE, settings::DEFAULTS};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::kit::{ALONE, Answer, Server};
 
@@ -41,7 +46,8 @@ const SECOND: Duration = Duration::from_secs(1);
 #[tokio::test]
 async fn numbers_in_memory() {
     let _alone = ALONE.lock().await;
-    let server = Server::start("[dev]\nstore_delay_ms = 1000\n[phone]\nactors_max = 100\nactors_hard_max = 100\n").await;
+    let server =
+        Server::start("[dev]\nstore_delay_ms = 1000\n[phone]\nactors_max = 100\nactors_hard_max = 100\n").await;
     let answers = burst(&server, 150).await;
     let series = "otpd_overload_total{limit=\"actors\"}";
     holds(&server, &answers, SECOND, &Refusal { status: 503, code: "overloaded", series }).await;
@@ -84,28 +90,14 @@ async fn changes_that_wait() {
 #[tokio::test]
 async fn waits_for_the_disk() {
     let _alone = ALONE.lock().await;
-    let server = Server::start("[dev]\nstore_delay_ms = 1000\n[store]\nwait_max_ms = 1500\n").await;
+    let server = Server::start("[dev]\nstore_delay_ms = 1000\n[store]\nbatch_max = 4\nwait_max_ms = 2500\n").await;
     let first = server.start_one().await;
     assert_eq!(first.status, 201, "{first:?}");
+    // What its send came to is under way, so these wait two batches, and whoever has four before him, three.
+    server.until("otpd_phone_actor_inflight", |count| count > 0.0).await;
     let answers = burst(&server, 20).await;
     let series = "otpd_commit_refusals_total{reason=\"wait\"}";
     holds(&server, &answers, SECOND, &Refusal { status: 503, code: "storage_unavailable", series }).await;
-}
-
-/// `store.free_mib_min`: a disk that is nearly full takes nothing, and says so before anything is sent.
-#[tokio::test]
-async fn a_disk_that_is_nearly_full() {
-    let _alone = ALONE.lock().await;
-    let server = Server::start("[store]\nfree_mib_min = 1048576\n").await;
-    let answer = server.start_one().await;
-    if answer.status == 201 {
-        println!("this disk has a tebibyte free: the limit cannot be met here");
-        return;
-    }
-    assert_eq!((answer.status, answer.code.as_str()), (503, "storage_unavailable"));
-    assert!(answer.retry_after.is_some() && answer.took < Duration::from_secs(10), "{answer:?}");
-    assert!(server.metric("otpd_commit_refusals_total{reason=\"store\"}").await >= 1.0);
-    assert!(server.metric("otpd_sms_sends_total{route=\"simulated\",outcome=\"accepted\"}").await < 1.0);
 }
 
 /// `limits.ip_per_minute`: requests of one address.
@@ -147,4 +139,73 @@ async fn connections_of_one_address() {
     drop(open);
     server.until("otpd_connections{listener=\"main\"}", |open| open < 1.0).await;
     assert_eq!(server.start_one().await.status, 201);
+}
+
+/// The dialects say it, too: while the disk is behind, each of their doors answers 503 with `Retry-After`, at once.
+#[tokio::test]
+async fn every_door_says_when_to_come_back() {
+    let _alone = ALONE.lock().await;
+    let server = Server::start("[dev]\nstore_delay_ms = 2000\n[store]\nwait_max_ms = 10\n").await;
+    let doors: [(&str, Value); 6] = [
+        ("/v1/verifications", json!({ "to": "+989101234567" })),
+        ("/api/auth/send-otp/", json!({ "phone_number": "+989101234567" })),
+        ("/api/v1/usr/otp", json!({ "phone_number": "09101234567" })),
+        ("/auth/signup", json!({ "phone_number": "+989101234567" })),
+        ("/auth/check-phone/", json!({ "phone": "09101234567" })),
+        ("/api/users/send-otp/", json!({ "phone": "989101234567", "verification_type": "LOGIN" })),
+    ];
+    assert_eq!(server.start_one().await.status, 201);
+    // What its send came to keeps the disk busy for two seconds.
+    server.until("otpd_phone_actor_inflight", |count| count > 0.0).await;
+    for (path, body) in doors {
+        let answer = server.ask(Method::POST, path, body).await;
+        assert_eq!((answer.status, answer.retry_after), (503, Some(5)), "{path}: {answer:?}");
+        assert!(answer.took < SECOND, "{path}: {answer:?}");
+    }
+    assert!(server.metric("otpd_commit_refusals_total{reason=\"wait\"}").await >= 6.0);
+    assert!(server.metric("otpd_phone_actors").await < 2.0, "and nobody was brought into memory for it");
+}
+
+/// Keys of config.toml whose comment says that something is refused for them.
+fn refusing_keys() -> Vec<String> {
+    let (mut section, mut comment, mut keys) = (String::new(), String::new(), Vec::new());
+    for line in DEFAULTS.lines() {
+        if let Some(said) = line.strip_prefix('#') {
+            comment.push_str(said);
+            continue;
+        }
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']').to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ")
+            && ["503", "429", "closed at once", "closed # at once"].iter().any(|word| comment.contains(word))
+        {
+            keys.push(format!("{section}.{key}"));
+        }
+        comment.clear();
+    }
+    keys
+}
+
+/// Operators find each of them in the README, with a metric that there is.
+#[test]
+fn the_readme_has_every_limit_and_its_metric() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let section = readme.split("\n## ").find(|section| section.starts_with("Under overload")).unwrap();
+    let keys = refusing_keys();
+    assert!(keys.len() >= 15, "the search is blind: {keys:?}");
+    for key in keys {
+        let row = section.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{key}`")));
+        let series = row.and_then(|row| row.split('`').find(|word| word.starts_with("otpd_")));
+        let Some(series) = series else { panic!("{key} has no row with a metric") };
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        let metric = TABLE.iter().find(|metric| metric.name == name);
+        let known = metric.is_some_and(|metric| {
+            labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty()).all(|label| {
+                let (label, value) = label.split_once('=').unwrap();
+                let values = metric.labels.iter().find(|(name, _)| *name == label).map(|(_, values)| *values);
+                values.is_some_and(|values| values.contains(&value.trim_matches('"')) || label == "scope")
+            })
+        });
+        assert!(known, "{key}: {series}");
+    }
 }
