@@ -12,7 +12,11 @@ mod webhooks;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::mpsc,
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -44,6 +48,10 @@ use crate::{
 /// Numbers loaded in the middle of a phone change that may wait to be finished; what is dropped comes again with the
 /// number's next activation.
 const MOVES_QUEUE_MAX: usize = 1_024;
+
+/// Connections that the system may keep until we accept them; it allows no more than its own limit (somaxconn, 4096 as a
+/// rule). When that many come at once and the queue is full, some try again only after seconds.
+const ACCEPT_QUEUE_MAX: u32 = 16_384;
 
 /// What the last flush is given even when the deadline has passed: a healthy disk needs a hundredth of it.
 const LAST_FLUSH_MIN: Duration = Duration::from_secs(5);
@@ -414,7 +422,11 @@ async fn refuse_records(store: &dyn SnapshotStore) -> Result<(), StartError> {
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |error: std::io::Error| StartError::Listen(key, address, error.kind());
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+    // A restart takes the port over although connections of the process before still fade away.
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(address).map_err(failed)?;
+    let listener = socket.listen(ACCEPT_QUEUE_MAX).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }
