@@ -241,6 +241,8 @@ metrics_table! {
     COMMIT_WAITING = "otpd_commit_waiting", Kind::Gauge, Count, [];
     /// Changes the store refused before touching anything, by reason.
     COMMIT_REFUSALS_TOTAL = "otpd_commit_refusals_total", Kind::Counter, Count, ["reason": COMMIT_REFUSALS];
+    /// Time to fold the changes of the log into the database.
+    STORE_FOLD_SECONDS = "otpd_store_fold_seconds", Kind::Histogram(COMMIT_BUCKETS), Seconds, [];
     /// Records in the store, known once the sweep has been through it.
     STORE_RECORDS = "otpd_store_records", Kind::Gauge, Count, [];
     /// Records deleted by the sweep, because nothing of them was left to remember.

@@ -1,3 +1,5 @@
+//! What the log promises: nothing replayed that was not written, nothing written that is not replayed.
+
 use super::*;
 
 const LIMIT: u64 = 4 << 20;
