@@ -271,8 +271,8 @@ impl App {
 
     async fn assemble(settings: &Settings, world: World, shutdown: Shutdown) -> Result<Self, StartError> {
         let exporter = Exporter::install()?;
-        let (listener, address) = bind("server.listen", settings.server.listen).await?;
-        let (ops_listener, ops_address) = bind("ops.listen", settings.ops.listen).await?;
+        let (listener, address) = bind("server.listen", settings.server.listen)?;
+        let (ops_listener, ops_address) = bind("ops.listen", settings.ops.listen)?;
         let public_url = settings.server.public_url(address);
 
         let files = parts::Files::new(&settings.store.path);
@@ -420,7 +420,7 @@ async fn refuse_records(store: &dyn SnapshotStore) -> Result<(), StartError> {
     if page.records.is_empty() { Ok(()) } else { Err(StartError::SealingKeysLost) }
 }
 
-async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |error: std::io::Error| StartError::Listen(key, address, error.kind());
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
     // A restart takes the port over although connections of the process before still fade away.
