@@ -140,6 +140,7 @@ pub const OVERLOAD_LIMITS: &[&str] = &[
     "moves",
     "quarantine",
     "sms_inflight",
+    "passwords",
     "auto_waiting",
     "receipts_inflight",
     "receipt_ids",
@@ -149,7 +150,7 @@ pub const LISTENERS: &[&str] = &["main", "ops"];
 /// What a connection was in when its time was over.
 pub const CONNECTION_PHASES: &[&str] = &["head", "idle", "exchange"];
 /// Why the committer refused.
-pub const COMMIT_REFUSALS: &[&str] = &["queue_full", "too_large", "malformed", "closed", "failed", "store"];
+pub const COMMIT_REFUSALS: &[&str] = &["wait", "queue_full", "too_large", "malformed", "closed", "failed", "store"];
 
 /// What became of a post of an event, or of an event: a try was `delivered`, `failed` or answered `gone`; given up it is
 /// `dead`, with too many waiting `overflow`, as the oldest dead letter `dropped`, never in the outbox `lost`, and written
@@ -236,8 +237,12 @@ metrics_table! {
     COMMIT_BATCH_SIZE = "otpd_commit_batch_size", Kind::Histogram(BATCH_BUCKETS), Count, [];
     /// Time to make a batch of changes durable.
     COMMIT_SECONDS = "otpd_commit_seconds", Kind::Histogram(COMMIT_BUCKETS), Seconds, [];
+    /// Changes that waited for the disk when the last batch began.
+    COMMIT_WAITING = "otpd_commit_waiting", Kind::Gauge, Count, [];
     /// Changes the store refused before touching anything, by reason.
     COMMIT_REFUSALS_TOTAL = "otpd_commit_refusals_total", Kind::Counter, Count, ["reason": COMMIT_REFUSALS];
+    /// Time to fold the changes of the log into the database.
+    STORE_FOLD_SECONDS = "otpd_store_fold_seconds", Kind::Histogram(COMMIT_BUCKETS), Seconds, [];
     /// Records in the store, known once the sweep has been through it.
     STORE_RECORDS = "otpd_store_records", Kind::Gauge, Count, [];
     /// Records deleted by the sweep, because nothing of them was left to remember.

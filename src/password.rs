@@ -10,11 +10,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use ::metrics::{Counter, counter};
 use argon2::{Algorithm, Argon2, Block, Params, Version, password_hash::phc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
-use crate::{entropy::Entropy, record::PasswordHash};
+use crate::{entropy::Entropy, metrics, record::PasswordHash};
 
 /// Fewest characters of a password (NIST SP 800-63B, ASVS 6.2.1).
 pub const PASSWORD_CHARS_MIN: usize = 8;
@@ -84,6 +85,7 @@ pub struct Hasher {
     entropy: Arc<dyn Entropy>,
     admitted: Arc<Semaphore>,
     admitted_max: usize,
+    overloaded: Counter,
     places: Arc<Semaphore>,
     /// What hashes that have ended worked in, for those that begin: at most one of each place.
     memory: Arc<Mutex<Vec<Vec<Block>>>>,
@@ -129,6 +131,7 @@ impl Hasher {
             entropy,
             admitted: Arc::new(Semaphore::new(admitted_max)),
             admitted_max,
+            overloaded: counter!(metrics::OVERLOAD, "limit" => "passwords"),
             places: Arc::new(Semaphore::new(places)),
             memory: Arc::default(),
             nobodys,
@@ -137,7 +140,10 @@ impl Hasher {
 
     /// A place, after waiting for one if a few others do.
     pub async fn place(&self) -> Result<Place, PoolFull> {
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| PoolFull)?;
+        let Ok(admitted) = Arc::clone(&self.admitted).try_acquire_owned() else {
+            self.overloaded.increment(1);
+            return Err(PoolFull);
+        };
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| PoolFull)?;
         Ok(Place { hasher: self.clone(), _admitted: admitted, _place: place })
     }
@@ -305,7 +311,8 @@ mod tests {
     /// security 78: places and waiting callers are bounded; whoever comes beyond is refused at once.
     #[tokio::test]
     async fn the_pool_is_bounded() {
-        let hasher = hasher(64, 1);
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let hasher = ::metrics::with_local_recorder(&recorder, || hasher(64, 1));
         let first = hasher.place().await.unwrap();
         let _second = hasher.place().await.unwrap();
         let third = tokio::spawn({
@@ -316,6 +323,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(hasher.place().await.unwrap_err(), PoolFull);
+        assert!(recorder.handle().render().contains("otpd_overload_total{limit=\"passwords\"} 1"));
         drop(first);
         assert!(third.await.unwrap().is_ok());
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use metrics::{Label, counter, gauge, histogram, with_local_recorder};
-use otpd::metrics::{Exporter, Kind, Metric, TABLE};
+use otpd::metrics::{COMMIT_REFUSALS, Exporter, Kind, Metric, OVERLOAD_LIMITS, TABLE};
 
 /// A rendering in which every metric has a series for every value of every label.
 fn rendered() -> String {
@@ -112,6 +112,19 @@ fn sources_name_only_metrics_of_the_table() {
         }
     }
     assert_eq!(unknown, Vec::<String>::new());
+}
+
+/// A limit or reason that is in the table and that nobody counts would be looked for in vain.
+#[test]
+fn every_limit_and_reason_is_counted_somewhere() {
+    let sources = rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let text: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let limits = OVERLOAD_LIMITS.iter().map(|limit| (limit, "\"limit\" => ", "overload("));
+    let reasons = COMMIT_REFUSALS.iter().map(|reason| (reason, "\"reason\" => ", "refusals("));
+    for (value, label, helper) in limits.chain(reasons) {
+        let counted = [label, helper].iter().any(|before| text.contains(&format!("{before}\"{value}\"")));
+        assert!(counted, "{value} is counted nowhere");
+    }
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

@@ -183,6 +183,8 @@ fn ranges() {
         ("token.leeway_s", "61", "0 to 60"),
         ("store.path", "\"\"", "a directory"),
         ("store.batch_bytes_max", "131072", "8192 to 126976"),
+        ("store.wait_max_ms", "5001", "store.commit_timeout_ms"),
+        ("dev.store_delay_ms", "60001", "0 to 60000"),
         ("phone.default_region", "\"ir\"", "two capital letters"),
         ("phone.actors_hard_max", "199999", "phone.actors_max"),
         ("phone.call_timeout_ms", "5000", "store.commit_timeout_ms"),
@@ -273,6 +275,11 @@ fn codes_are_not_shown_beside_a_real_gateway() {
     assert_eq!(problems(from_env(&shown)), ["OTPD__DEV__SHOW_CODES: must be false beside a gateway that really sends"]);
     let console = from_env(&[("OTPD__DEV__SHOW_CODES", "true")]).unwrap();
     assert!(console.warnings()[0].starts_with("dev.show_codes"));
+    shown.pop();
+    shown.push(("OTPD__DEV__STORE_DELAY_MS", "100"));
+    assert_eq!(problems(from_env(&shown)), ["OTPD__DEV__STORE_DELAY_MS: must be 0 beside a gateway that really sends"]);
+    let slow = from_env(&[("OTPD__DEV__STORE_DELAY_MS", "100")]).unwrap();
+    assert!(slow.warnings()[0].starts_with("dev.store_delay_ms"));
 }
 
 /// What is printed can be loaded again and says the same.

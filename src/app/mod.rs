@@ -12,7 +12,11 @@ mod webhooks;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::mpsc,
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -44,6 +48,10 @@ use crate::{
 /// Numbers loaded in the middle of a phone change that may wait to be finished; what is dropped comes again with the
 /// number's next activation.
 const MOVES_QUEUE_MAX: usize = 1_024;
+
+/// Connections that the system may keep until we accept them; it allows no more than its own limit (somaxconn, 4096 as a
+/// rule). When that many come at once and the queue is full, some try again only after seconds.
+const ACCEPT_QUEUE_MAX: u32 = 16_384;
 
 /// What the last flush is given even when the deadline has passed: a healthy disk needs a hundredth of it.
 const LAST_FLUSH_MIN: Duration = Duration::from_secs(5);
@@ -91,6 +99,7 @@ impl Ground {
             Some(store) => store,
             None => parts::open_store(settings, files).await?,
         };
+        let store = parts::slowed(settings, store);
         if !had_sealing_keys {
             refuse_records(&*store).await?;
         }
@@ -262,8 +271,8 @@ impl App {
 
     async fn assemble(settings: &Settings, world: World, shutdown: Shutdown) -> Result<Self, StartError> {
         let exporter = Exporter::install()?;
-        let (listener, address) = bind("server.listen", settings.server.listen).await?;
-        let (ops_listener, ops_address) = bind("ops.listen", settings.ops.listen).await?;
+        let (listener, address) = bind("server.listen", settings.server.listen)?;
+        let (ops_listener, ops_address) = bind("ops.listen", settings.ops.listen)?;
         let public_url = settings.server.public_url(address);
 
         let files = parts::Files::new(&settings.store.path);
@@ -411,9 +420,13 @@ async fn refuse_records(store: &dyn SnapshotStore) -> Result<(), StartError> {
     if page.records.is_empty() { Ok(()) } else { Err(StartError::SealingKeysLost) }
 }
 
-async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |error: std::io::Error| StartError::Listen(key, address, error.kind());
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+    // A restart takes the port over although connections of the process before still fade away.
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(address).map_err(failed)?;
+    let listener = socket.listen(ACCEPT_QUEUE_MAX).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }

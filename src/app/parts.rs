@@ -45,6 +45,7 @@ use crate::{
         SnapshotStore,
         committer::{Committer, CommitterSettings},
         sled_store::{self, SledSettings, SledStore},
+        slow::SlowStore,
     },
     token::{
         Algorithm, KeyFault, RECEIPT_LIFE_S, SealingKeyFile, SigningKeys, SigningOptions, TokenSettings, check_secret,
@@ -134,6 +135,12 @@ pub async fn open_store(settings: &Settings, files: &Files) -> Result<Arc<dyn Sn
     Ok(Arc::new(store))
 }
 
+/// The same store, with a disk as slow as the operator wants to see it.
+pub(super) fn slowed(settings: &Settings, store: Arc<dyn SnapshotStore>) -> Arc<dyn SnapshotStore> {
+    let delay = settings.dev.store_delay;
+    if delay.is_zero() { store } else { Arc::new(SlowStore::over(store, delay)) }
+}
+
 pub(super) fn committer(
     settings: &Settings,
     store: Arc<dyn SnapshotStore>,
@@ -145,6 +152,7 @@ pub(super) fn committer(
         batch_bytes_max: settings.store.batch_bytes_max,
         record_bytes_max: settings.store.record_bytes_max,
         gap: settings.store.commit_gap,
+        wait_max: settings.store.wait_max,
     };
     let on_fatal = Box::new(move |fault: &crate::store::StoreFault| {
         tracing::error!(%fault, "the store failed; nothing more can be promised");

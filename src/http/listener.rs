@@ -183,6 +183,7 @@ struct Door {
     by_ip: Mutex<HashMap<IpBucket, usize>>,
     open: Gauge,
     refused: Counter,
+    refused_of_ip: Counter,
 }
 
 impl Door {
@@ -195,15 +196,19 @@ impl Door {
             by_ip: Mutex::new(HashMap::new()),
             open: metrics::gauge!("otpd_connections", "listener" => settings.name),
             refused: metrics::counter!("otpd_overload_total", "limit" => "connections"),
+            refused_of_ip: metrics::counter!("otpd_overload_total", "limit" => "connections_per_ip"),
         }
     }
 
     /// A ticket for one more connection, or `None` if there is no room. Called by the accept loop only.
     fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<Ticket> {
         let bucket = (!self.rules.trusts(peer.ip())).then(|| self.rules.bucket(peer.ip()));
-        let has_room = self.inside.load(Ordering::Relaxed) < self.connections_max;
-        if !has_room || !bucket.is_none_or(|bucket| self.count_in(bucket)) {
+        if self.inside.load(Ordering::Relaxed) >= self.connections_max {
             self.refused.increment(1);
+            return None;
+        }
+        if !bucket.is_none_or(|bucket| self.count_in(bucket)) {
+            self.refused_of_ip.increment(1);
             return None;
         }
         self.inside.fetch_add(1, Ordering::Relaxed);

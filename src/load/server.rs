@@ -177,6 +177,11 @@ impl OwnServer {
         self.address
     }
 
+    /// Where operators connect.
+    pub fn ops_address(&self) -> SocketAddr {
+        self.ops
+    }
+
     /// Its directory: `data`, and its `log`.
     pub fn directory(&self) -> &Path {
         &self.directory

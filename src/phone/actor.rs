@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, actor::messages::BoxedState};
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
-    record::{Decision, Outcome, Policy, Record, Request, Rules, UnixMillis, decide, events, snapshot},
+    record::{Command, Decision, Outcome, Policy, Record, Request, Rules, UnixMillis, decide, events, snapshot},
     store::{Change, Committed, Snapshot, StoreFault},
 };
 
@@ -120,7 +120,7 @@ impl PhoneActor {
                 continue;
             };
             let told = self.told(record, &next, &decision.outcome);
-            match self.commit(cache, Some(&next), told).await? {
+            match self.commit(cache, Some(&next), told, is_owed(request)).await? {
                 Committed::Done => {
                     let next = cache.record.insert(next);
                     meters.expired.increment(u64::from(decision.lapsed));
@@ -196,7 +196,13 @@ impl PhoneActor {
 
     /// Puts `next` in the place of the record in hand, or deletes that. Unless the answer says that the record in
     /// hand still stands, it is forgotten, and the next message reads the truth.
-    async fn commit(&self, cache: &mut Cache, next: Option<&Record>, events: Vec<Vec<u8>>) -> Result<Committed, Fault> {
+    async fn commit(
+        &self,
+        cache: &mut Cache,
+        next: Option<&Record>,
+        events: Vec<Vec<u8>>,
+        owed: bool,
+    ) -> Result<Committed, Fault> {
         let Registry { parts, settings, meters, .. } = self.registry();
         let phone = self.guard.activation.phone;
         let snapshot = |record: &Record| Snapshot {
@@ -205,7 +211,10 @@ impl PhoneActor {
         };
         let expected = cache.record.as_ref().and_then(Record::expected_version);
         let change = Change { phone, expected, next: next.map(snapshot), events };
-        match timeout(settings.store_timeout(), parts.committer.commit(change)).await {
+        let committed = async {
+            if owed { parts.committer.commit_owed(change).await } else { parts.committer.commit(change).await }
+        };
+        match timeout(settings.store_timeout(), committed).await {
             Ok(Ok(Committed::Done)) => Ok(Committed::Done),
             Ok(Ok(Committed::Conflict)) => {
                 meters.conflict();
@@ -246,10 +255,15 @@ impl PhoneActor {
         let now = self.registry().parts.clock.now();
         let due = cache.record.as_ref().filter(|record| record.expected_version().is_some());
         if due.and_then(Record::forget_at).is_some_and(|at| at <= now) {
-            let _left_to_the_sweep = self.commit(cache, None, Vec::new()).await;
+            let _left_to_the_sweep = self.commit(cache, None, Vec::new(), false).await;
             cache.record = None;
         }
     }
+}
+
+/// What a send came to must not be lost because the disk is slow: the send has been made.
+fn is_owed(request: &Request) -> bool {
+    matches!(request.command, Command::Settle { .. })
 }
 
 fn reply(decision: Decision, after: &Record, now: UnixMillis) -> Reply {

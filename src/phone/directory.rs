@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    record::{EventFilter, Keyring, Move, PhoneNumber, Policy, Request},
+    record::{Command, EventFilter, Keyring, Move, PhoneNumber, Policy, Request},
     store::{SnapshotStore, committer::Committer},
 };
 
@@ -99,6 +99,7 @@ impl Directory {
     /// # Errors
     /// A [`Fault`]; after [`Fault::Unknown`] the change may have been made, after all others it certainly was not.
     pub async fn ask(&self, phone: PhoneNumber, policy: Arc<Policy>, request: Request) -> Result<Reply, Fault> {
+        self.admit(phone, &request)?;
         let deadline = Instant::now() + self.registry.settings.call_timeout();
         let (port, answer) = oneshot::channel();
         let job = Box::new(Job { policy, request, port: Some(port), permit: None });
@@ -189,6 +190,16 @@ impl Directory {
         }
     }
 
+    /// Starts are what a flood is made of, and each writes. So while the disk is behind, none brings a number into memory
+    /// only to be refused there. A retry is let in: what was kept under its key costs no write.
+    fn admit(&self, phone: PhoneNumber, request: &Request) -> Result<(), Fault> {
+        let is_start = matches!(request.command, Command::Start(_)) && request.idempotency.is_none();
+        if is_start && !self.registry.is_live(phone) {
+            self.registry.parts.committer.admit().map_err(|_| Fault::StorageRefused)?;
+        }
+        Ok(())
+    }
+
     /// Enqueues, without waiting.
     fn deliver(&self, phone: PhoneNumber, mut job: Box<Job>) -> Result<Delivery, Fault> {
         let registry = &self.registry;
@@ -250,7 +261,7 @@ impl fmt::Debug for Directory {
 mod tests {
     use super::*;
     use crate::{
-        record::{Command, Door, LOGIN, Label, MessageFacts, Outcome, Refusal, Sender, Start, UnixMillis},
+        record::{Door, LOGIN, Label, MessageFacts, Outcome, Refusal, Sender, Start, UnixMillis},
         store::{committer::CommitterSettings, memory::MemoryStore},
     };
 

@@ -206,10 +206,12 @@ impl ProofOfWork {
 pub struct Dev {
     /// Show codes in answers.
     pub show_codes: bool,
+    /// How much longer every batch of changes takes.
+    pub store_delay: Duration,
 }
 
 impl Dev {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
-        Self { show_codes: r.flag("dev.show_codes") }
+        Self { show_codes: r.flag("dev.show_codes"), store_delay: r.millis("dev.store_delay_ms", 0..=60_000) }
     }
 }

@@ -39,6 +39,11 @@ fn doors(s: &Settings) -> Vec<Rule> {
         ),
         (!(s.dev.show_codes && s.sms.is_real()), "dev.show_codes", "must be false beside a gateway that really sends"),
         (
+            s.dev.store_delay.is_zero() || !s.sms.is_real(),
+            "dev.store_delay_ms",
+            "must be 0 beside a gateway that really sends",
+        ),
+        (
             s.token.session_ttl >= s.token.access_ttl,
             "token.session_ttl_s",
             "must not be shorter than token.access_ttl_s",
@@ -57,6 +62,11 @@ fn numbers(s: &Settings) -> Vec<Rule> {
             s.phone.call_timeout > s.store.commit_timeout,
             "phone.call_timeout_ms",
             "must be longer than store.commit_timeout_ms, or every slow commit becomes an unknown outcome",
+        ),
+        (
+            s.store.wait_max <= s.store.commit_timeout,
+            "store.wait_max_ms",
+            "must not be above store.commit_timeout_ms, or who is let in to wait gives up before his turn",
         ),
         (s.phone.actors_hard_max >= s.phone.actors_max, "phone.actors_hard_max", "must not be below phone.actors_max"),
         (
@@ -263,6 +273,7 @@ pub(super) fn warnings(s: &Settings) -> Vec<String> {
             !s.test_numbers.is_empty() && s.sms.is_real(),
             "test_numbers: whoever knows a listed number's fixed code can sign in as it, beside a gateway that really sends",
         ),
+        (!s.dev.store_delay.is_zero(), "dev.store_delay_ms: every change waits longer than the disk needs"),
         (s.dev.show_codes, "dev.show_codes: answers show codes; anyone can sign in as anyone"),
         (
             s.sms.gateways().contains(&GatewayKind::Console) && !s.server.listen.ip().is_loopback(),

@@ -30,6 +30,8 @@ pub struct Store {
     pub fold_every: Duration,
     /// Changes that may wait.
     pub queue_max: usize,
+    /// Longest wait of a change that is taken.
+    pub wait_max: Duration,
     /// Changes in one batch.
     pub batch_max: usize,
     /// Bytes in one batch.
@@ -64,6 +66,7 @@ impl Store {
             log_mib: r.number("store.log_mib", 1..=4_096),
             fold_every: r.millis("store.fold_every_ms", 10..=600_000),
             queue_max: r.number("store.queue_max", 1..=1_000_000),
+            wait_max: r.millis("store.wait_max_ms", 10..=60_000),
             batch_max: r.number("store.batch_max", 1..=65_536),
             batch_bytes_max: r.number("store.batch_bytes_max", 8_192..=126_976),
             record_bytes_max: r.number("store.record_bytes_max", 16_384..=126_976),

@@ -16,7 +16,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use metrics::{Gauge, gauge};
+use metrics::{Counter, Gauge, counter, gauge};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{self, Instant},
@@ -164,6 +164,7 @@ pub struct Sender {
     entropy: Arc<dyn Entropy>,
     slots: Arc<Semaphore>,
     inflight: Gauge,
+    overloaded: Counter,
     statistics: Statistics,
     on_change: Option<OnChange>,
 }
@@ -187,6 +188,7 @@ impl Sender {
             entropy,
             slots: Arc::new(Semaphore::new(settings.inflight_max)),
             inflight: gauge!(names::SMS_INFLIGHT),
+            overloaded: counter!(names::OVERLOAD, "limit" => "sms_inflight"),
             statistics: Statistics::new(settings.statistics),
             on_change: None,
         })
@@ -252,6 +254,7 @@ impl Sender {
                 Ok(SendPermit { _permit: permit, inflight: self.inflight.clone() })
             }
             Err(_) => {
+                self.overloaded.increment(1);
                 if let Some(line) = plan.legs.first().and_then(|leg| self.lines.get(leg.line)) {
                     line.count_overload();
                 }

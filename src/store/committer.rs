@@ -7,7 +7,8 @@
 //! Owns: the queue and its limits, the order of batches, the answers, the last flush. While one batch is
 //! being flushed the next one fills, so batches form by themselves; when changes come thick but few of them wait, the next
 //! batch waits a moment, because each costs a sync and wakes its callers one by one. A lone change never waits for
-//! company. Never retries, never looks into a snapshot beyond its header.
+//! company. A change that would wait too long is refused at once (`backlog`), unless it is what follows from something that
+//! was done already. Never retries, never looks into a snapshot beyond its header.
 
 use std::{
     fmt, io,
@@ -21,7 +22,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use metrics::{Counter, Histogram, counter, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
@@ -29,7 +30,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, Committed, SnapshotStore, StoreFault};
+use super::{Change, Committed, SnapshotStore, StoreFault, backlog::Backlog};
 use crate::record::snapshot::Header;
 
 /// Limits of the queue and of one batch.
@@ -49,6 +50,9 @@ pub struct CommitterSettings {
     /// Least time from the beginning of one batch to that of the next, while fewer than [`CROWD`] changes wait. Default
     /// 1 ms: at 64 callers two syncs fewer of three, and a third less CPU per change, for half a millisecond more.
     pub gap: Duration,
+    /// Longest wait, as it is estimated from the batches before; who would wait longer is refused at once. Default 2 s:
+    /// a person waits that long, and it is over well before the caller gives up.
+    pub wait_max: Duration,
 }
 
 /// So many changes that wait are worth a batch at once.
@@ -62,6 +66,7 @@ impl Default for CommitterSettings {
             batch_bytes_max: 100 << 10,
             record_bytes_max: 64 << 10,
             gap: Duration::from_millis(1),
+            wait_max: Duration::from_secs(2),
         }
     }
 }
@@ -83,6 +88,7 @@ struct Desk {
     store: Arc<dyn SnapshotStore>,
     settings: CommitterSettings,
     meters: Arc<Meters>,
+    backlog: Arc<Backlog>,
     stop: CancellationToken,
     failed: Arc<AtomicBool>,
     /// `Some` once the loop has ended, with what closing the store came to.
@@ -133,9 +139,31 @@ impl Committer {
     /// dropped: who stops waiting learns nothing, and cancels nothing.
     ///
     /// # Errors
-    /// [`StoreFault::Refused`] if it was certainly not done (queue full, too large, disk nearly full, closed,
-    /// store failed), [`StoreFault::Unknown`] if it may have been.
+    /// [`StoreFault::Refused`] if it was certainly not done (too long a wait, queue full, too large, disk nearly full,
+    /// closed, store failed), [`StoreFault::Unknown`] if it may have been.
     pub async fn commit(&self, change: Change) -> Result<Committed, StoreFault> {
+        self.admit()?;
+        self.commit_owed(change).await
+    }
+
+    /// Refuses, and counts it, if a change that comes now would wait too long. To be asked before work is done for one.
+    ///
+    /// # Errors
+    /// [`StoreFault::Refused`], and no other.
+    pub fn admit(&self) -> Result<(), StoreFault> {
+        if self.desk.is_behind() {
+            self.desk.meters.wait.increment(1);
+            return Err(StoreFault::Refused("the disk is behind"));
+        }
+        Ok(())
+    }
+
+    /// The same for a change that follows from something that was done already, as what a send came to: it is refused for
+    /// no wait. There are no more of them than there are sends under way, so they still fit into the queue.
+    ///
+    /// # Errors
+    /// As of [`Committer::commit`].
+    pub async fn commit_owed(&self, change: Change) -> Result<Committed, StoreFault> {
         self.desk.check(&change)?;
         let (answer, answered) = oneshot::channel();
         self.desk.queue.try_send(Waiting { change, answer }).map_err(|refused| self.desk.refusal(&refused))?;
@@ -147,7 +175,7 @@ impl Committer {
     pub fn accepting(&self) -> bool {
         let desk = &self.desk;
         let stopped = desk.stop.is_cancelled() || desk.queue.is_closed() || desk.failed.load(Ordering::Acquire);
-        !stopped && desk.queue.capacity() > 0 && desk.store.refusing().is_none()
+        !stopped && desk.queue.capacity() > 0 && !desk.is_behind() && desk.store.refusing().is_none()
     }
 
     /// Takes no more changes, commits those that wait, closes the store and ends the thread. Every caller
@@ -196,6 +224,12 @@ impl Desk {
         Ok(())
     }
 
+    /// Would a change that comes now wait too long?
+    fn is_behind(&self) -> bool {
+        let queued = self.queue.max_capacity() - self.queue.capacity();
+        self.backlog.wait(queued, &self.settings) > self.settings.wait_max
+    }
+
     fn refusal(&self, refused: &mpsc::error::TrySendError<Waiting>) -> StoreFault {
         match refused {
             mpsc::error::TrySendError::Full(_) => {
@@ -218,6 +252,8 @@ impl Desk {
 struct Meters {
     batch_size: Histogram,
     seconds: Histogram,
+    waiting: Gauge,
+    wait: Counter,
     queue_full: Counter,
     too_large: Counter,
     malformed: Counter,
@@ -232,6 +268,8 @@ impl Meters {
         Self {
             batch_size: histogram!("otpd_commit_batch_size"),
             seconds: histogram!("otpd_commit_seconds"),
+            waiting: gauge!("otpd_commit_waiting"),
+            wait: refusals("wait"),
             queue_full: refusals("queue_full"),
             too_large: refusals("too_large"),
             malformed: refusals("malformed"),
@@ -248,17 +286,20 @@ fn parts(store: Arc<dyn SnapshotStore>, settings: CommitterSettings, on_fatal: O
     let (sender, queue) = mpsc::channel(settings.queue_max.max(1));
     let (ended_in, ended) = watch::channel(None);
     let (meters, failed, stop) = (Arc::new(Meters::bind()), Arc::new(AtomicBool::new(false)), CancellationToken::new());
+    let backlog = Arc::new(Backlog::new());
     let desk = Desk {
         queue: sender,
         store: Arc::clone(&store),
         settings,
         meters: Arc::clone(&meters),
+        backlog: Arc::clone(&backlog),
         stop: stop.clone(),
         failed: Arc::clone(&failed),
         ended,
         thread: Mutex::new(None),
     };
-    let batches = Batches { queue, carried: None, store, settings, meters, stop, failed, on_fatal, own_thread: false };
+    let batches =
+        Batches { queue, carried: None, store, settings, meters, backlog, stop, failed, on_fatal, own_thread: false };
     (desk, batches, ended_in)
 }
 
@@ -270,6 +311,7 @@ struct Batches {
     store: Arc<dyn SnapshotStore>,
     settings: CommitterSettings,
     meters: Arc<Meters>,
+    backlog: Arc<Backlog>,
     stop: CancellationToken,
     failed: Arc<AtomicBool>,
     on_fatal: OnFatal,
@@ -351,7 +393,10 @@ impl Batches {
         answers: Vec<oneshot::Sender<Result<Committed, StoreFault>>>,
     ) -> Result<(), StoreFault> {
         let started = Instant::now();
+        self.backlog.begun();
+        self.meters.waiting.set(u32::try_from(self.queue.len()).unwrap_or(u32::MAX));
         let outcome = AssertUnwindSafe(self.store.commit(changes)).catch_unwind().await;
+        self.backlog.ended(changes.len(), changes.iter().map(weight).sum());
         self.meters.seconds.record(started.elapsed().as_secs_f64());
         self.meters.batch_size.record(u32::try_from(changes.len()).unwrap_or(u32::MAX));
         match outcome {

@@ -3,10 +3,12 @@
 //! Owns: the trait, the committer that groups writes, the backends. Never looks inside a snapshot
 //! beyond its header ([`crate::record::snapshot`]).
 
+mod backlog;
 pub mod committer;
 pub mod memory;
 pub mod outbox;
 pub mod sled_store;
+pub mod slow;
 
 use std::{fmt, future, ops::Range};
 

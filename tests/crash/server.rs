@@ -160,6 +160,7 @@ fn settings(directory: &Path, twilio: &str, trace: bool) -> Vec<(String, String)
         ("LOG__FILTER", filter),
         ("STORE__PATH", directory.to_str().unwrap()),
         ("STORE__COMMIT_TIMEOUT_MS", "30000"),
+        ("STORE__WAIT_MAX_MS", "30000"),
         // Numbers are put away and swept all the time, so that kills meet these, too.
         ("STORE__SWEEP_TICK_MS", "10"),
         ("PHONE__IDLE_MS", "100"),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use otpd::{
-    phone::{DirectorySettings, SweepSettings, Sweeper},
-    record::{Command, DAY, HOUR, Move, Outcome, PhoneNumber, SessionRef},
+    phone::{DirectorySettings, Fault, SweepSettings, Sweeper},
+    record::{Command, DAY, HOUR, Label, Move, Outcome, PhoneNumber, SendResult, SessionRef},
 };
 
 use crate::support::{World, check, is_approved, phone, start, start_with, within};
@@ -198,4 +198,33 @@ async fn what_operators_see() {
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     }
     assert!(!page.contains("98912"), "no number in any label");
+}
+
+/// A slow disk: newcomers are refused before they wait, what a send came to is kept all the same, and when the disk is well
+/// again so is everything else.
+#[tokio::test(start_paused = true)]
+async fn a_slow_disk_refuses_newcomers_and_keeps_what_was_done() {
+    let world = World::new(settings());
+    let sent = world.ask(phone(1), start()).await.unwrap().draft.unwrap();
+    world.store.inner.slow(Duration::from_millis(1_500), Duration::ZERO);
+    world.challenge(phone(2)).await; // how slow it is, is known now
+    let under_way = tokio::spawn(world.asking(phone(3), start()));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let before = tokio::time::Instant::now();
+    assert_eq!(world.ask(phone(4), start()).await.unwrap_err(), Fault::StorageRefused);
+    assert_eq!((before.elapsed(), world.directory.len()), (Duration::ZERO, 3), "it was not even brought into memory");
+    let settle = Command::Settle {
+        nonce: sent.nonce,
+        delivery: sent.delivery,
+        route: Label::of("simulated"),
+        channel: Label::of("sms"),
+        result: SendResult::Accepted,
+    };
+    world.ask(phone(1), settle).await.unwrap();
+    assert!(before.elapsed() > Duration::from_millis(2_900), "it waited for the batch before it, and was written");
+    assert!(under_way.await.unwrap().is_ok());
+    world.store.inner.slow(Duration::ZERO, Duration::ZERO);
+    let before = tokio::time::Instant::now();
+    world.challenge(phone(4)).await;
+    assert!(before.elapsed() < Duration::from_millis(10), "{:?}", before.elapsed());
 }

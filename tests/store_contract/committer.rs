@@ -161,6 +161,48 @@ async fn a_full_queue_refuses_at_once() {
     check_load(&*bench.watched, 9, None).await;
 }
 
+/// A slow disk: who would wait longer than allowed is refused before waiting at all, and what is owed is taken.
+#[tokio::test(start_paused = true)]
+async fn who_would_wait_too_long_is_refused_at_once() {
+    let settings =
+        CommitterSettings { batch_max: 1, wait_max: Duration::from_millis(25), ..CommitterSettings::default() };
+    let bench = bench(settings, false);
+    all_done(vec![bench.commit(put(0, None, 1, b'a')).await]).await;
+    // Batches take 10 ms: the first is under way, the second waits 20 ms, a third would wait 30.
+    let mut waiting = vec![bench.commit(put(1, None, 1, b'a')).await, bench.commit(put(2, None, 1, b'a')).await];
+    assert!(!bench.committer.accepting());
+    let before = tokio::time::Instant::now();
+    let refused = bench.committer.commit(put(9, None, 1, b'a')).await;
+    assert!(matches!(refused, Err(StoreFault::Refused("the disk is behind"))), "{refused:?}");
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    let committer = bench.committer.clone();
+    waiting.push(tokio::spawn(async move { committer.commit_owed(put(3, None, 1, b'a')).await }));
+    all_done(waiting).await;
+    assert_eq!(before.elapsed(), Duration::from_millis(30));
+    check_load(&*bench.watched, 9, None).await;
+    assert!(bench.committer.accepting());
+    assert_eq!(bench.committer.commit(put(9, None, 1, b'a')).await.unwrap(), Committed::Done);
+}
+
+/// A disk that hangs: who comes is refused while it does, and the first one after it is taken, whatever the average says.
+#[tokio::test(start_paused = true)]
+async fn a_hanging_disk_is_noticed_and_forgiven() {
+    let bench = bench(CommitterSettings::default(), false);
+    bench.watched.store.slow(Duration::from_secs(60), Duration::ZERO);
+    let hanging = bench.commit(put(1, None, 1, b'a')).await;
+    assert!(bench.committer.accepting(), "nothing is known yet");
+    tokio::time::sleep(Duration::from_millis(2_001)).await;
+    let refused = bench.committer.commit(put(2, None, 1, b'a')).await;
+    assert!(matches!(refused, Err(StoreFault::Refused("the disk is behind"))), "{refused:?}");
+    bench.watched.store.slow(Duration::ZERO, Duration::ZERO);
+    all_done(vec![hanging]).await;
+    let before = tokio::time::Instant::now();
+    for n in 2..100 {
+        assert_eq!(bench.committer.commit(put(n, None, 1, b'a')).await.unwrap(), Committed::Done);
+    }
+    assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_too_large_or_at_odds_with_its_header_is_refused() {
     let bench = bench(CommitterSettings { record_bytes_max: 100, ..CommitterSettings::default() }, false);
@@ -323,12 +365,19 @@ async fn batches_and_refusals_are_counted() {
     all_done(waiting).await;
     bench.watched.store.refuse_next(1);
     bench.committer.commit(put(9, None, 1, b'a')).await.unwrap_err();
+    bench.watched.store.slow(Duration::from_secs(60), Duration::ZERO);
+    let hanging = bench.commit(put(9, None, 1, b'a')).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    bench.committer.commit(put(8, None, 1, b'a')).await.unwrap_err();
+    all_done(vec![hanging]).await;
 
     let rendered = recorder.handle().render();
     for line in [
-        "otpd_commit_batch_size_count 3",
-        "otpd_commit_batch_size_sum 4",
-        "otpd_commit_seconds_count 3",
+        "otpd_commit_batch_size_count 4",
+        "otpd_commit_batch_size_sum 5",
+        "otpd_commit_seconds_count 4",
+        "otpd_commit_waiting 0",
+        "otpd_commit_refusals_total{reason=\"wait\"} 1",
         "otpd_commit_refusals_total{reason=\"queue_full\"} 1",
         "otpd_commit_refusals_total{reason=\"store\"} 1",
     ] {
