@@ -78,7 +78,7 @@ async fn write(data: &Path, records: u64, skip: u64, kind: Kind) -> Outcome<()> 
     let store = SledStore::open(&SledSettings::at(files.db))?;
     let mut user_id = store.lease_user_ids(records).await?.start;
     let numbers = Numbers::new(SEED);
-    (0..skip).for_each(|_| drop(numbers.draw()));
+    numbers.skip(skip);
     let policy = Policy::default();
     let rules = Rules { policy: &policy, keys: &keys };
     let mut left = records;

@@ -28,10 +28,6 @@ const DIGITS: u8 = 6;
 pub(crate) struct Ground {
     directory: PathBuf,
     numbers: Arc<Numbers>,
-    /// Records that it was filled with.
-    pub(crate) records: u64,
-    /// How long that took.
-    pub(crate) fill_s: f64,
 }
 
 impl Ground {
@@ -40,9 +36,9 @@ impl Ground {
         self.directory.join("data")
     }
 
-    /// The next numbers.
-    pub(crate) fn skip(&self, count: u64) {
-        (0..count).for_each(|_| drop(self.numbers.draw()));
+    /// Records that it has: those it was filled with, and those that were left behind since.
+    pub(crate) fn records(&self) -> u64 {
+        self.numbers.drawn()
     }
 
     /// Bytes of everything in the data directory, on the disk.
@@ -157,7 +153,7 @@ impl Lab {
         self.made += 1;
         let directory = self.home.path().join(format!("ground-{}", self.made));
         fs::create_dir_all(directory.join("data"))?;
-        Ok(Ground { directory, numbers: Arc::new(Numbers::new(fill::SEED)), records: 0, fill_s: 0.0 })
+        Ok(Ground { directory, numbers: Arc::new(Numbers::new(fill::SEED)) })
     }
 
     /// A store with so many records, the same one for all rows, which leave more records behind.
@@ -168,12 +164,11 @@ impl Lab {
         if let Some(ground) = self.filled.get(&records) {
             return Ok(ground.clone());
         }
-        let mut ground = self.empty_ground()?;
+        let ground = self.empty_ground()?;
         super::note(&format!("filling a store with {records} records"));
-        ground.fill_s = fill::fill(&ground.data(), records, 0, Kind::People).await?;
-        ground.records = records;
-        ground.skip(records);
-        super::note(&format!("filled in {:.1} s, {} MiB on disk", ground.fill_s, ground.bytes()? >> 20));
+        let took_s = fill::fill(&ground.data(), records, 0, Kind::People).await?;
+        ground.numbers.skip(records);
+        super::note(&format!("filled in {took_s:.1} s, {} MiB on disk", ground.bytes()? >> 20));
         self.filled.insert(records, ground.clone());
         Ok(ground)
     }

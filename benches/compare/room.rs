@@ -115,9 +115,10 @@ pub(crate) async fn actors(lab: &mut Lab, scale: Scale) -> Outcome<Vec<Row>> {
 
 /// A server that has just started over records, beside one over none.
 pub(crate) async fn known(lab: &mut Lab, scale: Scale) -> Outcome<Row> {
-    let mut resident = Vec::new();
+    let (mut resident, mut known) = (Vec::new(), 0);
     for records in [0, scale.records] {
         let ground = lab.ground(records).await?;
+        known = ground.records();
         let otpd = lab.serve(&ground, By::Simulated, "").await?;
         sleep(SETTLE).await;
         resident.push(otpd.resident().await?);
@@ -126,14 +127,13 @@ pub(crate) async fn known(lab: &mut Lab, scale: Scale) -> Outcome<Row> {
     let [empty, full] = resident[..] else { return Err("two were to be measured".into()) };
     Ok(Row {
         what: "bytes per known number that is not live".to_owned(),
-        figures: Figures::one((full - empty).max(0.0) / scale.records as f64),
+        figures: Figures::one((full - empty).max(0.0) / known as f64),
         unit: Unit::Bytes,
         must: Bound::AtMost(0.0),
         aim: Bound::None,
         beside: format!(
-            "{:.0} MiB with {} records, {:.0} MiB without; sled's table of its pages",
+            "{:.0} MiB with {known} records, {:.0} MiB without; sled's table of its pages",
             full / MIB,
-            scale.records,
             empty / MIB
         ),
     })

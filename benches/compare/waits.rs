@@ -120,7 +120,7 @@ pub(crate) async fn recovery(lab: &mut Lab, scale: Scale) -> Outcome<Row> {
     }
     otpd.stop().await?;
     Ok(Row {
-        what: format!("from kill -9 under load until ready, {} records", scale.records),
+        what: format!("from kill -9 under load until ready, {} records", ground.records()),
         figures: times.into_iter().collect(),
         unit: Unit::Seconds,
         must: Bound::AtMost(10.0),
