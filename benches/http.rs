@@ -8,6 +8,7 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use axum::body::Body;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use http_body_util::BodyExt as _;
 use hyper::{
@@ -87,7 +88,7 @@ impl Server {
         if let Some(token) = asked.token {
             request = request.header(AUTHORIZATION, token);
         }
-        let mut request = request.body(asked.body.into()).unwrap();
+        let mut request = request.body(Body::from(asked.body)).unwrap();
         request.extensions_mut().insert(PeerAddr(SocketAddr::from(([127, 0, 0, 1], 40_000))));
         let answer = self.routes.clone().oneshot(request).await.unwrap();
         let status = answer.status();

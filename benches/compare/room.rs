@@ -161,7 +161,7 @@ pub(crate) async fn memory(lab: &mut Lab, scale: Scale) -> Outcome<Vec<Row>> {
     looked?;
     let report = report?;
     otpd.stop().await?;
-    let half = &seen[seen.len() / 2..];
+    let (_, half) = seen.split_at(seen.len() / 2);
     let tenths: Vec<String> =
         seen.chunks(seen.len().div_ceil(10)).map(|part| format!("{:.0}", mean(part) / MIB)).collect();
     let most = seen.iter().map(|(_, bytes)| *bytes).fold(0.0, f64::max);
@@ -211,8 +211,9 @@ pub(crate) async fn files(lab: &mut Lab, scale: Scale) -> Outcome<Vec<Row>> {
         fill::fill(&ground.data(), litter, nth * litter, Kind::Expired).await?;
         let full = ground.bytes()?;
         swept(lab, &ground, litter).await?;
-        sizes.push(ground.bytes()? as f64 / MIB);
-        note(&format!("litter {}: {} MiB, swept {:.0} MiB", nth + 1, full >> 20, sizes[sizes.len() - 1]));
+        let swept = ground.bytes()?;
+        sizes.push(swept as f64 / MIB);
+        note(&format!("litter {}: {} MiB, swept {} MiB", nth + 1, full >> 20, swept >> 20));
     }
     lab.clear(&ground)?;
     let (first, last) = sizes.split_at(sizes.len() / 2);
