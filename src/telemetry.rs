@@ -148,6 +148,11 @@ struct OneLineWriter<W> {
 
 impl<W: Write> Write for OneLineWriter<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let (line, end) = event.split_at(event.len().saturating_sub(1));
+        if end == b"\n" && line.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+            // Nearly every line: nothing in it steers anything.
+            return self.inner.write_all(event).map(|()| event.len());
+        }
         let text = String::from_utf8_lossy(event);
         let body = text.strip_suffix('\n').unwrap_or(&text);
         if body.contains(steers_a_terminal) {

@@ -9,10 +9,9 @@ use std::{
     time::Duration,
 };
 
-use ractor::ActorStatus;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::registry::{Filed, Registry};
+use super::registry::{Filed, Registry, Rest};
 
 /// Quanta in the idle time: an actor goes at most a sixteenth of it late.
 const QUANTA: u32 = 16;
@@ -86,43 +85,15 @@ impl Buckets {
     }
 }
 
-/// How an activation looks to the collector.
-enum Look {
-    /// Ended, ending, or another one by now.
-    Gone,
-    /// Starting, or a request is under way.
-    Busy,
-    /// At rest since this tick.
-    Resting(u32),
-}
-
-fn look(registry: &Registry, filed: Filed) -> Look {
-    let Some(entry) = registry.find(filed.phone).filter(|entry| entry.activation.id == filed.activation) else {
-        return Look::Gone;
-    };
-    match entry.actor.get_status() {
-        ActorStatus::Running if !entry.activation.is_busy() => Look::Resting(entry.activation.used()),
-        ActorStatus::Unstarted | ActorStatus::Starting | ActorStatus::Running => Look::Busy,
-        ActorStatus::Upgrading | ActorStatus::Draining | ActorStatus::Stopping | ActorStatus::Stopped => Look::Gone,
-    }
-}
-
 /// Lets those go that are due and still idle.
 async fn collect(registry: &Registry, buckets: &mut Buckets, tick: u32) {
     while let Some(bucket) = buckets.next_due(tick) {
         for chunk in bucket.chunks(CHUNK) {
             for filed in chunk {
-                match look(registry, *filed) {
-                    Look::Gone => {}
-                    Look::Busy => buckets.file(*filed, tick.saturating_add(1)),
-                    Look::Resting(since) => {
-                        let due = since.saturating_add(IDLE_TICKS);
-                        if due > tick {
-                            buckets.file(*filed, due);
-                        } else if !registry.passivate(filed.phone, filed.activation) {
-                            buckets.file(*filed, tick.saturating_add(1));
-                        }
-                    }
+                match registry.let_go_if(*filed, |used| used.saturating_add(IDLE_TICKS) <= tick) {
+                    Rest::Over => {}
+                    Rest::Busy => buckets.file(*filed, tick.saturating_add(1)),
+                    Rest::Since(used) => buckets.file(*filed, used.saturating_add(IDLE_TICKS)),
                 }
             }
             tokio::task::yield_now().await;
@@ -142,20 +113,24 @@ async fn shed(registry: &Registry, buckets: &mut Buckets) {
         && let Some(bucket) = buckets.due.get_mut(index).map(std::mem::take)
     {
         let this = buckets.first.saturating_add(u32::try_from(index).unwrap_or(u32::MAX));
-        for chunk in bucket.chunks(CHUNK) {
+        let mut left = bucket.as_slice();
+        while excess > 0
+            && let Some((chunk, rest)) =
+                left.split_at_checked(CHUNK.min(left.len())).filter(|(chunk, _)| !chunk.is_empty())
+        {
             for filed in chunk {
-                match look(registry, *filed) {
-                    Look::Gone => {}
-                    // Used since it was filed: its turn comes with a later bucket.
-                    Look::Resting(since) if since.saturating_add(IDLE_TICKS) > this => {
-                        buckets.file(*filed, since.saturating_add(IDLE_TICKS));
-                    }
-                    Look::Resting(_) if excess > 0 && registry.passivate(filed.phone, filed.activation) => excess -= 1,
-                    Look::Busy | Look::Resting(_) => buckets.file(*filed, this),
+                // Used since it was filed: its turn comes with a later bucket.
+                match registry.let_go_if(*filed, |used| excess > 0 && used.saturating_add(IDLE_TICKS) <= this) {
+                    Rest::Over => excess = excess.saturating_sub(1),
+                    Rest::Busy => buckets.file(*filed, this),
+                    Rest::Since(used) => buckets.file(*filed, this.max(used.saturating_add(IDLE_TICKS))),
                 }
             }
+            left = rest;
             tokio::task::yield_now().await;
         }
+        // Unseen: the next time begins with them, and not with a walk over all that stay.
+        left.iter().for_each(|filed| buckets.file(*filed, this));
         index += 1;
     }
 }

@@ -41,6 +41,23 @@ pub(super) struct Filed {
     pub(super) activation: u64,
 }
 
+/// How an activation looks to the collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Ended, ending, or another one by now.
+    Over,
+    /// Starting, or a request is under way.
+    Busy,
+    /// At rest since this tick.
+    Since(u32),
+}
+
+/// The record's last look, then what waits in the mailbox, then the end.
+fn drain(actor: &ActorRef<Message>) {
+    let _gone_by_itself = actor.send_message(Message::Retire);
+    let _gone_by_itself = actor.drain();
+}
+
 /// All live numbers.
 pub(super) struct Registry {
     pub(super) parts: Parts,
@@ -216,14 +233,43 @@ impl Registry {
             if entry.activation.id != activation || entry.actor.get_status() != ActorStatus::Running {
                 return false;
             }
-            if entry.activation.retire() {
-                self.retiring.fetch_add(1, Ordering::AcqRel);
-            }
-            entry.actor.clone()
+            self.retire(&entry)
         };
-        let _gone_by_itself = actor.send_message(Message::Retire);
-        let _gone_by_itself = actor.drain();
+        drain(&actor);
         true
+    }
+
+    /// Lets that very activation go if it rests and `is_due` says so of the tick of its last use. One look at the map.
+    pub(super) fn let_go_if(&self, filed: Filed, is_due: impl FnOnce(u32) -> bool) -> Rest {
+        let actor = {
+            let Some(entry) = self.slots.get(&filed.phone).filter(|it| it.activation.id == filed.activation) else {
+                return Rest::Over;
+            };
+            match entry.actor.get_status() {
+                ActorStatus::Unstarted | ActorStatus::Starting => return Rest::Busy,
+                ActorStatus::Running => {}
+                ActorStatus::Upgrading | ActorStatus::Draining | ActorStatus::Stopping | ActorStatus::Stopped => {
+                    return Rest::Over;
+                }
+            }
+            if entry.activation.is_busy() {
+                return Rest::Busy;
+            }
+            let used = entry.activation.used();
+            if !is_due(used) {
+                return Rest::Since(used);
+            }
+            self.retire(&entry)
+        };
+        drain(&actor);
+        Rest::Over
+    }
+
+    fn retire(&self, entry: &Entry) -> ActorRef<Message> {
+        if entry.activation.retire() {
+            self.retiring.fetch_add(1, Ordering::AcqRel);
+        }
+        entry.actor.clone()
     }
 
     /// Activations started since the last call.

@@ -320,6 +320,7 @@ impl Batches {
     /// On a thread of its own by its own clock: the runtime's timers are a millisecond wide.
     async fn pause(&self, until: Instant) {
         if self.own_thread {
+            #[expect(clippy::disallowed_methods, reason = "no runtime thread, but the committer's own")]
             thread::sleep(until.saturating_duration_since(Instant::now()));
         } else {
             tokio::time::sleep_until(until).await;

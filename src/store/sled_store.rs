@@ -6,8 +6,10 @@
 
 mod beat;
 mod engine;
+mod key;
 mod memtable;
 mod outbox;
+mod seen;
 mod tree;
 mod wal;
 

@@ -20,8 +20,10 @@ use sled::IVec;
 
 use super::{
     SledSettings,
+    key::Key,
     memtable::{KeyRange, Memtable, Ops},
     outbox::{BEHIND_NUMBERS, SledOutbox},
+    seen::{Current, Seen},
     tree::{OpenError, Tree},
     wal::{ENTRY_OVERHEAD, Wal, WalError},
 };
@@ -72,7 +74,7 @@ impl From<sled::Error> for EngineError {
 }
 
 /// Keys and values.
-pub(super) type Entries = Vec<(IVec, IVec)>;
+pub(super) type Entries = Vec<(Key, IVec)>;
 
 /// Tree, log and memtable.
 pub(super) struct Engine {
@@ -81,6 +83,7 @@ pub(super) struct Engine {
     /// which counts as a failure.
     writer: Mutex<Wal>,
     memtable: Memtable,
+    seen: Seen,
     pub(super) outbox: SledOutbox,
 }
 
@@ -94,21 +97,13 @@ pub(super) struct Planned {
     pub(super) tells: bool,
 }
 
-/// What is stored for a number, as far as compare-and-set goes.
-#[derive(PartialEq, Eq)]
-enum Current {
-    Is(Option<u64>),
-    /// Bytes without a header: no version matches them.
-    Unreadable,
-}
-
 impl Engine {
     pub(super) fn open(settings: &SledSettings) -> Result<Self, OpenError> {
         let tree = Tree::open(&settings.path, settings.cache_mib)?;
         let cannot = |error: EngineError| OpenError::Engine(error.to_string());
         let (wal, replayed) = open_log(&tree, settings).map_err(cannot)?;
         let (writer, memtable) = (Mutex::new(wal), Memtable::of(replayed));
-        let engine = Self { tree, writer, memtable, outbox: SledOutbox::default() };
+        let engine = Self { tree, writer, memtable, seen: Seen::default(), outbox: SledOutbox::default() };
         engine.outbox.count(&engine).map_err(cannot)?;
         Ok(engine)
     }
@@ -124,7 +119,7 @@ impl Engine {
     }
 
     /// What stands under a key.
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, EngineError> {
+    pub(super) fn get(&self, key: &Key) -> Result<Option<IVec>, EngineError> {
         match self.memtable.get(key) {
             Some(wanted) => Ok(wanted),
             None => self.tree.get(key),
@@ -132,20 +127,40 @@ impl Engine {
     }
 
     pub(super) fn load(&self, phone: PhoneNumber) -> Result<Option<Snapshot>, EngineError> {
-        let Some(bytes) = self.get(&phone.to_key())? else { return Ok(None) };
-        snapshot(&bytes).map(Some).ok_or(EngineError::Headless)
+        let (round, key) = (self.seen.round(), Key::from(phone.to_key()));
+        let found = match self.memtable.get(&key) {
+            Some(wanted) => wanted,
+            None => {
+                let found = self.tree.get(&key)?;
+                self.seen.note(round, phone, version(found.as_ref()));
+                found
+            }
+        };
+        found.map(|bytes| snapshot(&bytes).ok_or(EngineError::Headless)).transpose()
+    }
+
+    /// The version that a change has to name.
+    fn current(&self, phone: PhoneNumber) -> Result<Current, EngineError> {
+        let key = Key::from(phone.to_key());
+        if let Some(wanted) = self.memtable.get(&key) {
+            return Ok(version(wanted.as_ref()));
+        }
+        match self.seen.get(phone) {
+            Some(seen) => Ok(seen),
+            None => Ok(version(self.tree.get(&key)?.as_ref())),
+        }
     }
 
     /// Up to `limit` entries of a range, in order, and behind which key to go on; `None` at its end.
-    pub(super) fn range(&self, range: &KeyRange, limit: usize) -> Result<(Entries, Option<IVec>), EngineError> {
+    pub(super) fn range(&self, range: &KeyRange, limit: usize) -> Result<(Entries, Option<Key>), EngineError> {
         let limit = limit.max(1);
-        let (mut from, end) = range.clone();
+        let (mut from, end) = *range;
         loop {
             // The memtable first: what a fold takes out of it meanwhile is in the tree by then.
-            let (newer, newer_end) = self.memtable.range(&(from.clone(), end.clone()), limit);
-            let tree_end = newer_end.clone().map_or_else(|| end.clone(), Bound::Included);
+            let (newer, newer_end) = self.memtable.range(&(from, end), limit);
+            let tree_end = newer_end.map_or(end, Bound::Included);
             let older = self.tree.range((from, tree_end), limit)?;
-            let older_end = if older.len() == limit { older.last().map(|(key, _)| key.clone()) } else { None };
+            let older_end = if older.len() == limit { older.last().map(|(key, _)| *key) } else { None };
             // Up to here both have said everything.
             let sure = [newer_end, older_end].into_iter().flatten().min();
             let mut merged: Ops = older.into_iter().map(|(key, value)| (key, Some(value))).collect();
@@ -157,7 +172,7 @@ impl Engine {
             let mut entries: Vec<_> = live.take(limit + 1).collect();
             let cut = entries.len() > limit;
             entries.truncate(limit);
-            let next = if cut { entries.last().map(|(key, _)| key.clone()) } else { sure };
+            let next = if cut { entries.last().map(|(key, _)| *key) } else { sure };
             match next {
                 Some(next) if entries.is_empty() => from = Bound::Excluded(next), // nothing but deletions
                 next => return Ok((entries, next)),
@@ -166,19 +181,19 @@ impl Engine {
     }
 
     pub(super) fn scan(&self, after: Option<PhoneNumber>, limit: usize) -> Result<Page, EngineError> {
-        let from = after.map_or(Bound::Unbounded, |phone| Bound::Excluded(IVec::from(&phone.to_key())));
-        let mut range = (from, Bound::Excluded(IVec::from(&[BEHIND_NUMBERS])));
+        let from = after.map_or(Bound::Unbounded, |phone| Bound::Excluded(Key::from(phone.to_key())));
+        let mut range = (from, Bound::Excluded(Key::from([BEHIND_NUMBERS])));
         loop {
             let (entries, next) = self.range(&range, limit)?;
             let mut page = Page::default();
             for (key, value) in &entries {
-                match PhoneNumber::from_key(key).zip(snapshot(value)) {
+                match PhoneNumber::from_key(key.as_ref()).zip(snapshot(value)) {
                     Some(record) => page.records.push(record),
                     // One bad entry must not end every sweep before the numbers behind it.
                     None => tracing::warn!("an entry of the store is no snapshot of a number, skipped"),
                 }
             }
-            page.next = next.as_ref().and_then(|_| page.records.last().map(|(phone, _)| *phone));
+            page.next = next.and_then(|_| page.records.last().map(|(phone, _)| *phone));
             match next {
                 Some(next) if page.records.is_empty() => range.0 = Bound::Excluded(next),
                 _ => return Ok(page),
@@ -191,10 +206,10 @@ impl Engine {
         let mut planned = Planned { outcomes: Vec::with_capacity(batch.len()), ..Planned::default() };
         let mut events = Vec::new();
         for change in batch {
-            let key = IVec::from(&change.phone.to_key());
+            let key = Key::from(change.phone.to_key());
             let current = match planned.ops.get(&key) {
                 Some(wanted) => version(wanted.as_ref()),
-                None => version(self.get(&key)?.as_ref()),
+                None => self.current(change.phone)?,
             };
             planned.outcomes.push(if current == Current::Is(change.expected) {
                 planned.ops.insert(key, change.next.as_ref().map(|next| IVec::from(next.bytes.as_slice())));
@@ -257,6 +272,7 @@ impl Engine {
         let Some((folding, upto)) = self.memtable.folding() else { return Ok(0) };
         self.tree.write(&folding)?;
         self.tree.set_counter(FOLDED, upto)?;
+        self.seen.next_round();
         self.memtable.folded();
         self.writer()?.forget(upto)?;
         Ok(folding.len())
@@ -350,7 +366,7 @@ mod tests {
     fn a_value_without_header_matches_no_version_and_stops_no_scan() {
         let directory = tempfile::tempdir().unwrap();
         let engine = open(&directory);
-        let stray = |key: &[u8]| (IVec::from(key), Some(IVec::from(b"?")));
+        let stray = |key: &[u8]| (Key::new(key).unwrap(), Some(IVec::from(b"?")));
         engine.tree.write(&Ops::from([stray(&phone(0).to_key()), stray(b"no number")])).unwrap();
         assert!(matches!(engine.load(phone(0)), Err(EngineError::Headless)));
         for expected in [None, Some(0), Some(u64::MAX)] {

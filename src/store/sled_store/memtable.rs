@@ -13,11 +13,13 @@ use std::{
 
 use sled::IVec;
 
+use super::key::Key;
+
 /// Wanted states by key, sorted as the tree is; `None`: deleted.
-pub(super) type Ops = BTreeMap<IVec, Option<IVec>>;
+pub(super) type Ops = BTreeMap<Key, Option<IVec>>;
 
 /// Bounds of a range of keys.
-pub(super) type KeyRange = (Bound<IVec>, Bound<IVec>);
+pub(super) type KeyRange = (Bound<Key>, Bound<Key>);
 
 /// The two maps.
 #[derive(Debug, Default)]
@@ -47,7 +49,7 @@ impl Memtable {
     }
 
     /// `None`: ask the tree. `Some(None)`: deleted, whatever the tree says.
-    pub(super) fn get(&self, key: &[u8]) -> Option<Option<IVec>> {
+    pub(super) fn get(&self, key: &Key) -> Option<Option<IVec>> {
         let maps = self.read();
         let folding = || maps.folding.as_ref().and_then(|(folding, _)| folding.get(key));
         maps.current.get(key).or_else(folding).cloned()
@@ -87,17 +89,17 @@ impl Memtable {
 
     /// The entries of a range up to the one with which `limit` of them are no deletions, and the key of that one; `None`
     /// if the range ended before.
-    pub(super) fn range(&self, range: &KeyRange, limit: usize) -> (Ops, Option<IVec>) {
+    pub(super) fn range(&self, range: &KeyRange, limit: usize) -> (Ops, Option<Key>) {
         let maps = self.read();
         let empty = Ops::new();
         let below = maps.folding.as_ref().map_or(&empty, |(folding, _)| folding);
         let (mut found, mut live) = (Ops::new(), 0);
-        let mut merged = merge(maps.current.range(range.clone()), below.range(range.clone()));
+        let mut merged = merge(maps.current.range(*range), below.range(*range));
         while let Some((key, value)) = merged() {
-            found.insert(key.clone(), value.clone());
+            found.insert(*key, value.clone());
             live += usize::from(value.is_some());
             if live >= limit {
-                return (found, Some(key.clone()));
+                return (found, Some(*key));
             }
         }
         (found, None)
@@ -105,10 +107,10 @@ impl Memtable {
 }
 
 /// Steps through two sorted sequences as one; of equal keys the upper one's counts.
-fn merge<'a, I: Iterator<Item = (&'a IVec, &'a Option<IVec>)>>(
+fn merge<'a, I: Iterator<Item = (&'a Key, &'a Option<IVec>)>>(
     upper: I,
     lower: I,
-) -> impl FnMut() -> Option<(&'a IVec, &'a Option<IVec>)> {
+) -> impl FnMut() -> Option<(&'a Key, &'a Option<IVec>)> {
     let (mut upper, mut lower): (Peekable<I>, Peekable<I>) = (upper.peekable(), lower.peekable());
     move || {
         let Some((key, _)) = upper.peek() else { return lower.next() };
@@ -124,7 +126,7 @@ mod tests {
     use super::*;
 
     fn ops(entries: &[(u8, Option<u8>)]) -> Ops {
-        entries.iter().map(|(key, value)| (IVec::from(&[*key]), value.map(|value| IVec::from(&[value])))).collect()
+        entries.iter().map(|(key, value)| (Key::from([*key]), value.map(|value| IVec::from(&[value])))).collect()
     }
 
     const ALL: KeyRange = (Bound::Unbounded, Bound::Unbounded);
@@ -135,16 +137,16 @@ mod tests {
         memtable.rotate(7);
         assert_eq!(memtable.folding().map(|(folding, upto)| (folding.len(), upto)), Some((3, 7)));
         memtable.apply(ops(&[(2, None), (4, Some(2))]));
-        assert_eq!(memtable.get(&[1]), Some(Some(IVec::from(&[1]))));
-        assert_eq!(memtable.get(&[2]), Some(None));
-        assert_eq!(memtable.get(&[9]), None);
+        assert_eq!(memtable.get(&Key::from([1])), Some(Some(IVec::from(&[1]))));
+        assert_eq!(memtable.get(&Key::from([2])), Some(None));
+        assert_eq!(memtable.get(&Key::from([9])), None);
         let (found, end) = memtable.range(&ALL, 9);
         assert_eq!((found, end), (ops(&[(1, Some(1)), (2, None), (3, Some(1)), (4, Some(2))]), None));
         let (found, end) = memtable.range(&ALL, 2);
-        assert_eq!((found, end), (ops(&[(1, Some(1)), (2, None), (3, Some(1))]), Some(IVec::from(&[3]))));
+        assert_eq!((found, end), (ops(&[(1, Some(1)), (2, None), (3, Some(1))]), Some(Key::from([3]))));
         memtable.folded();
-        assert_eq!(memtable.get(&[1]), None);
-        assert_eq!(memtable.get(&[2]), Some(None), "the tree has it still");
+        assert_eq!(memtable.get(&Key::from([1])), None);
+        assert_eq!(memtable.get(&Key::from([2])), Some(None), "the tree has it still");
         assert!(!memtable.is_empty() && !memtable.is_folding());
     }
 }

@@ -11,13 +11,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use sled::IVec;
 use tokio::sync::Notify;
 
 use super::{
     CLOSED, EVENT_HEADER, Shared, SledStore,
     engine::{Engine, EngineError},
     has_room,
+    key::Key,
     memtable::{KeyRange, Ops},
 };
 use crate::{
@@ -50,7 +50,7 @@ struct Book {
     limits: OutboxLimits,
 }
 
-fn key(shelf: Shelf, id: u64) -> [u8; 10] {
+fn key(shelf: Shelf, id: u64) -> Key {
     let mut key = [BEHIND_NUMBERS; 10];
     let (_, rest) = key.split_at_mut(1);
     let (kind, number) = rest.split_at_mut(1);
@@ -59,7 +59,7 @@ fn key(shelf: Shelf, id: u64) -> [u8; 10] {
         Shelf::Dead => 1,
     });
     number.copy_from_slice(&id.to_be_bytes());
-    key
+    key.into()
 }
 
 fn value(tries: u8, due: UnixMillis, event: &[u8]) -> Vec<u8> {
@@ -77,9 +77,9 @@ fn entry(key: &[u8], value: &[u8]) -> Option<Entry> {
 /// The entries of a shelf with ids in the range.
 fn shelf_range(shelf: Shelf, ids: (Bound<u64>, Bound<u64>)) -> KeyRange {
     let bound = |id: Bound<u64>, end: u64| match id {
-        Bound::Included(id) => Bound::Included(IVec::from(&key(shelf, id))),
-        Bound::Excluded(id) => Bound::Excluded(IVec::from(&key(shelf, id))),
-        Bound::Unbounded => Bound::Included(IVec::from(&key(shelf, end))),
+        Bound::Included(id) => Bound::Included(key(shelf, id)),
+        Bound::Excluded(id) => Bound::Excluded(key(shelf, id)),
+        Bound::Unbounded => Bound::Included(key(shelf, end)),
     };
     (bound(ids.0, 0), bound(ids.1, u64::MAX))
 }
@@ -147,7 +147,7 @@ impl SledOutbox {
         for event in events {
             let id = book.ids.next().ok_or_else(|| EngineError::Sled("no event id at hand".to_owned()))?;
             let shelf = place(book.counts, book.limits);
-            ops.insert(IVec::from(&key(shelf, id)), Some(value(0, UnixMillis(0), event).into()));
+            ops.insert(key(shelf, id), Some(value(0, UnixMillis(0), event).into()));
             match shelf {
                 Shelf::Pending => book.counts.pending += 1,
                 Shelf::Dead => overflow += 1,
@@ -171,7 +171,7 @@ impl SledOutbox {
         limit: usize,
     ) -> Result<Vec<Entry>, EngineError> {
         let (entries, _) = engine.range(&shelf_range(shelf, (Bound::Excluded(after), Bound::Unbounded)), limit)?;
-        Ok(entries.iter().filter_map(|(key, value)| entry(key, value)).collect())
+        Ok(entries.iter().filter_map(|(key, value)| entry(key.as_ref(), value)).collect())
     }
 
     /// What the verdicts come to: how many of their entries are there, what is to be written, and whether it is to be
@@ -180,7 +180,7 @@ impl SledOutbox {
         let mut book = self.book();
         let mut settled = Settled::default();
         for (id, verdict) in verdicts {
-            let from = IVec::from(&key(verdict.of(), *id));
+            let from = key(verdict.of(), *id);
             let found = match settled.ops.get(&from) {
                 Some(wanted) => wanted.clone(),
                 None => engine.get(&from)?,
@@ -189,7 +189,7 @@ impl SledOutbox {
             let event = found.get(9..).unwrap_or_default();
             settled.ops.insert(from, None);
             if let Some((shelf, tries, due)) = verdict.leaves() {
-                settled.ops.insert(IVec::from(&key(shelf, *id)), Some(value(tries, due, event).into()));
+                settled.ops.insert(key(shelf, *id), Some(value(tries, due, event).into()));
             }
             *book.count(verdict.of()) -= 1;
             match verdict.leaves() {
@@ -235,8 +235,8 @@ impl Book {
             // Those that this batch has buried before are still there to be read: as many more are looked at.
             let (stored, _) = engine.range(&range, excess + ops.len())?;
             let stored = stored.into_iter().map(|(key, _)| key);
-            let new = ops.range(range).filter(|(_, value)| value.is_some()).map(|(key, _)| key.clone());
-            let mut oldest: BTreeSet<IVec> = stored.chain(new).collect();
+            let new = ops.range(range).filter(|(_, value)| value.is_some()).map(|(key, _)| *key);
+            let mut oldest: BTreeSet<Key> = stored.chain(new).collect();
             oldest.retain(|key| ops.get(key).is_none_or(Option::is_some));
             for key in oldest.into_iter().take(excess) {
                 ops.insert(key, None);

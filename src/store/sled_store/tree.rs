@@ -20,7 +20,8 @@ use rustix::fs::{FlockOperation, flock, statvfs};
 use sled::IVec;
 
 use super::{
-    engine::EngineError,
+    engine::{EngineError, Entries},
+    key::Key,
     memtable::{KeyRange, Ops},
 };
 
@@ -89,13 +90,16 @@ impl Tree {
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize) >> 20)
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, EngineError> {
+    pub(super) fn get(&self, key: &Key) -> Result<Option<IVec>, EngineError> {
         Ok(self.entries.get(key)?)
     }
 
     /// The first `limit` entries of a range.
-    pub(super) fn range(&self, range: KeyRange, limit: usize) -> Result<Vec<(IVec, IVec)>, EngineError> {
-        Ok(self.entries.range(range).take(limit).collect::<Result<_, _>>()?)
+    pub(super) fn range(&self, range: KeyRange, limit: usize) -> Result<Entries, EngineError> {
+        let entries = self.entries.range(range).take(limit);
+        // A key that is none of ours is passed over.
+        let ours = |entry: Result<(IVec, IVec), _>| entry.map(|(key, value)| Key::new(&key).map(|key| (key, value)));
+        Ok(entries.filter_map(|entry| ours(entry).transpose()).collect::<Result<_, _>>()?)
     }
 
     /// Writes entries one by one and not with `apply_batch`, which holds a process-wide lock: every load would wait on a
@@ -220,7 +224,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let tree = Tree::open(directory.path(), 16).unwrap();
         for number in 0..64_u64 {
-            let entry = (IVec::from(&number.to_be_bytes()), Some(IVec::from(vec![7; 16 << 10])));
+            let entry = (Key::from(number.to_be_bytes()), Some(IVec::from(vec![7; 16 << 10])));
             tree.write(&Ops::from([entry])).unwrap();
             tree.make_durable().unwrap();
         }

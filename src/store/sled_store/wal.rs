@@ -20,8 +20,9 @@ use std::{
     sync::Arc,
 };
 
-use super::memtable::Ops;
 use sled::IVec;
+
+use super::{key::Key, memtable::Ops};
 
 /// Bytes before a record's batch.
 const HEADER: usize = 24;
@@ -315,8 +316,9 @@ pub(super) const ENTRY_OVERHEAD: usize = 5;
 /// `[key length u8][key][value length u32][value]` each.
 fn encode(ops: &Ops, bytes: &mut Vec<u8>) {
     for (key, value) in ops {
-        bytes.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
-        bytes.extend_from_slice(key.get(..usize::from(u8::MAX)).unwrap_or(key));
+        let key = key.as_ref();
+        bytes.push(u8::try_from(key.len()).unwrap_or(u8::MAX)); // at most 16
+        bytes.extend_from_slice(key);
         let length = value.as_ref().map_or(DELETED, |value| u32::try_from(value.len()).unwrap_or(DELETED));
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(value.as_deref().unwrap_or_default());
@@ -335,7 +337,7 @@ fn decode(mut bytes: &[u8]) -> Option<Ops> {
             let (value, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
             (Some(IVec::from(value)), rest)
         };
-        ops.insert(IVec::from(key), value);
+        ops.insert(Key::new(key)?, value);
         bytes = rest;
     }
     Some(ops)
