@@ -1,5 +1,6 @@
-//! What an acknowledged commit costs: the committer over sled with fsync, at 1, 64 and 512 in flight, beside the
-//! disk itself (the same bytes written to a growing file, `fdatasync` after each batch). About 25 s in all.
+//! What an acknowledged commit costs: the committer over the embedded store with fsync, at 1, 64 and 512 in flight, beside
+//! the disk itself (the same bytes written to a growing file, `fdatasync` after each batch). What is measured is the
+//! store's log, and folding into sled beside it, as in a server. About 25 s in all.
 //!
 //! `elem/s` of the output is commits per second.
 

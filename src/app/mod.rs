@@ -256,6 +256,7 @@ pub struct App {
     posts: Option<Webhooks>,
     store_failed: CancellationToken,
     doors: Vec<JoinHandle<()>>,
+    router: Router,
     ops_stop: CancellationToken,
     shutdown: Shutdown,
 }
@@ -297,7 +298,7 @@ impl App {
         let ops_stop = CancellationToken::new();
         let ops_settings = ListenerSettings { name: "ops", ..ListenerSettings::default() };
         let doors = vec![
-            spawn_door(listener, router, parts::listener(settings)?, shutdown.token()),
+            spawn_door(listener, router.clone(), parts::listener(settings)?, shutdown.token()),
             spawn_door(ops_listener, ops_router, ops_settings, ops_stop.clone()),
         ];
         Ok(Self {
@@ -310,6 +311,7 @@ impl App {
             posts,
             store_failed,
             doors,
+            router,
             ops_stop,
             shutdown,
         })
@@ -355,6 +357,11 @@ impl App {
     /// Where operators connect.
     pub fn ops_address(&self) -> SocketAddr {
         self.ops_address
+    }
+
+    /// What the clients' door serves, for whoever has requests and no socket.
+    pub fn routes(&self) -> Router {
+        self.router.clone()
     }
 
     /// Runs until the shutdown has begun, then stops in order within its deadline.

@@ -27,7 +27,7 @@ pub enum Codes {
 
 impl Codes {
     /// The code of a verification; `None`: it is not known.
-    pub(super) fn code(&self, number: u64, id: &str) -> Option<Box<str>> {
+    pub fn code(&self, number: u64, id: &str) -> Option<Box<str>> {
         match self {
             Self::Inbox(inbox) => inbox.code(number),
             Self::Derived(derived) => derived.code(id),

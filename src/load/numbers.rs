@@ -39,6 +39,16 @@ impl Numbers {
         self.nth(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// How many were given, those left out included.
+    pub fn drawn(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// Leaves out the next so many: somebody else has drawn them.
+    pub fn skip(&self, count: u64) {
+        self.next.fetch_add(count, Ordering::Relaxed);
+    }
+
     fn nth(&self, nth: u64) -> u64 {
         let nth = nth % NUMBERS_MAX;
         let (range, line) = (nth % RANGES.len() as u64, nth / RANGES.len() as u64);

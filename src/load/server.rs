@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::{
     process::{Child, Command},
@@ -156,6 +157,16 @@ impl OwnServer {
     /// The directory cannot be made, or the server does not get ready; the text says where its log is.
     pub async fn start(plan: ServerPlan) -> Result<Self, LoadError> {
         let directory = new_directory(&plan.parent)?;
+        Self::start_in(plan, directory).await
+    }
+
+    /// Starts one over a directory that is there, and whatever its `data` has: several lives of one store, say.
+    ///
+    /// # Errors
+    /// The server does not get ready; the text says where its log is.
+    pub async fn start_in(plan: ServerPlan, directory: PathBuf) -> Result<Self, LoadError> {
+        // An earlier life's log says where that one listened.
+        let _ = fs::remove_file(directory.join("log"));
         let free: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut child = spawn(&plan, &directory, free, free)?;
         let ready = match announced(&mut child, &directory).await {
@@ -218,15 +229,40 @@ impl OwnServer {
         Some(Sample { cpu: now.cpu + spent.cpu, rss_peak_kib: now.rss_peak_kib.max(spent.rss_peak_kib), ..now })
     }
 
+    /// Memory that it has now, in bytes; `None`: the system does not tell.
+    pub async fn resident_bytes(&self) -> Option<u64> {
+        self.sample().await.map(|sample| sample.rss_kib * 1024)
+    }
+
+    /// Holds it (SIGSTOP): what it would do meanwhile takes no processor time from another one that is measured.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub async fn pause(&self) -> Result<(), LoadError> {
+        self.signal(&*self.life.lock().await, Signal::STOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// It has ended.
+    pub async fn resume(&self) -> Result<(), LoadError> {
+        self.signal(&*self.life.lock().await, Signal::CONT)
+    }
+
+    fn signal(&self, life: &Child, signal: Signal) -> Result<(), LoadError> {
+        let pid = life.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| self.fault("it has ended before it was told to"))?;
+        kill_process(pid, signal).map_err(|error| self.fault(&format!("it takes no signal: {}", error.kind())))
+    }
+
     /// Stops it in order (SIGTERM).
     ///
     /// # Errors
     /// It does not end, or not well.
     pub async fn stop(&self) -> Result<(), LoadError> {
         let mut life = self.life.lock().await;
-        let pid = life.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        let pid = pid.ok_or_else(|| self.fault("it has ended before it was told to"))?;
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        self.signal(&life, Signal::TERM)?;
         match tokio::time::timeout(PATIENCE, life.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(_) => Err(self.fault("it did not end well")),

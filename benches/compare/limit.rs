@@ -1,0 +1,103 @@
+//! The limit: axum with the same three calls (send, verify, profile) and one that tells the code, and no work of its own.
+//! Every answer is made from the request alone. What otpd takes longer is what otpd does.
+
+use std::{net::SocketAddr, process::Stdio};
+
+use axum::{
+    Router,
+    extract::Json,
+    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
+    routing::{get, post},
+};
+use hyper::server::conn::http1;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    net::TcpListener,
+    process::{Child, Command},
+};
+
+use super::Outcome;
+
+/// The first argument of this program when it is to be the limit.
+pub(crate) const NAME: &str = "limit";
+
+#[derive(Deserialize)]
+struct Send {
+    phone_number: String,
+}
+
+#[derive(Serialize)]
+struct Sent {
+    message: &'static str,
+    phone_number: String,
+    expires_in_minutes: u32,
+}
+
+#[derive(Deserialize)]
+struct Verify {
+    phone_number: String,
+    otp_code: String,
+}
+
+#[derive(Serialize)]
+struct Verified {
+    phone_number: String,
+    access: String,
+}
+
+async fn send(Json(asked): Json<Send>) -> Json<Sent> {
+    Json(Sent { message: "OTP sent successfully", phone_number: asked.phone_number, expires_in_minutes: 5 })
+}
+
+async fn verify(Json(asked): Json<Verify>) -> Result<Json<Verified>, StatusCode> {
+    if asked.otp_code != "123456" {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    Ok(Json(Verified { phone_number: asked.phone_number, access: "token".to_owned() }))
+}
+
+async fn profile(headers: HeaderMap) -> Result<String, StatusCode> {
+    let token = headers.get(AUTHORIZATION).ok_or(StatusCode::UNAUTHORIZED)?;
+    Ok(token.to_str().unwrap_or_default().to_owned())
+}
+
+/// Serves until it is killed. The first line of its output is its address.
+pub(crate) fn serve() -> Outcome<()> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().build()?.block_on(async {
+        let router = Router::new()
+            .route("/send-otp", post(send))
+            .route("/verify-otp", post(verify))
+            .route("/profile", get(profile))
+            .route("/_code", get(async || r#"{"code":"123456"}"#));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        println!("{}", listener.local_addr()?);
+        loop {
+            // As axum::serve does it, which is behind a feature that nothing else here needs.
+            let (stream, _) = listener.accept().await?;
+            let service = TowerToHyperService::new(router.clone());
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    })
+}
+
+/// The limit as a child of this program: it ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    pub(crate) address: SocketAddr,
+    _life: Child,
+}
+
+impl Limit {
+    pub(crate) async fn start() -> Outcome<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(NAME).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut life = command.spawn()?;
+        let mut line = String::new();
+        let output = life.stdout.take().ok_or("the limit server has no output")?;
+        BufReader::new(output).read_line(&mut line).await?;
+        Ok(Self { address: line.trim().parse()?, _life: life })
+    }
+}
