@@ -5,15 +5,15 @@ use super::*;
 const LIMIT: u64 = 4 << 20;
 
 fn ops(n: u64) -> Ops {
-    let key = IVec::from(&(n % 7).to_be_bytes());
+    let key = Key::from((n % 7).to_be_bytes());
     let value =
         (!n.is_multiple_of(5)).then(|| IVec::from(vec![n.to_le_bytes()[0]; usize::try_from(n * 37 % 900).unwrap()]));
-    Ops::from([(key, value), (IVec::from(b"last"), Some(IVec::from(&n.to_be_bytes())))])
+    Ops::from([(key, value), (Key::from(*b"last"), Some(IVec::from(&n.to_be_bytes())))])
 }
 
 fn open(directory: &Path, epoch: u64, folded: u64) -> Result<(Wal, u64), WalError> {
     let (wal, ops) = Wal::open(directory, epoch, folded, LIMIT)?;
-    let last = ops.get(&IVec::from(b"last")).map(|last| last.as_ref().unwrap().as_ref().try_into().unwrap());
+    let last = ops.get(&Key::from(*b"last")).map(|last| last.as_ref().unwrap().as_ref().try_into().unwrap());
     Ok((wal, last.map_or(0, u64::from_be_bytes)))
 }
 
@@ -117,7 +117,7 @@ fn files_grow_ahead_and_to_their_limit_only() {
     let length = |wal: &Wal| wal.active.file.metadata().unwrap().len();
     append(&mut wal, 1);
     assert_eq!(length(&wal), STEP);
-    let long = Ops::from([(IVec::from(b"k"), Some(IVec::from(vec![1; 100_000])))]);
+    let long = Ops::from([(Key::from(*b"k"), Some(IVec::from(vec![1; 100_000])))]);
     while wal.has_room(100_020) {
         wal.append(&long).unwrap();
         wal.sync().unwrap();
