@@ -36,6 +36,7 @@ use std::{
 
 use clap::Parser as _;
 use otpd::load::Machine;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::{lab::Lab, table::Row};
 
@@ -184,7 +185,7 @@ fn measure(options: &Options) -> Outcome<()> {
     let (mut rows, mut failed) = (Vec::new(), 0);
     let place = place();
     eprintln!("{place}");
-    runtime.block_on(async {
+    let all = async {
         let mut lab = Lab::open().await?;
         for which in <Which as clap::ValueEnum>::value_variants().iter().copied().filter(|which| wanted(which)) {
             let began = Instant::now();
@@ -201,6 +202,13 @@ fn measure(options: &Options) -> Outcome<()> {
             note(&format!("{which:?} took {:.0} s", began.elapsed().as_secs_f64()));
         }
         Outcome::Ok(())
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            done = all => done,
+            // The servers end with us, and their stores go.
+            () = told_to_stop() => Err("stopped by a signal before the end".into()),
+        }
     })?;
     if options.markdown {
         println!("{}\n{place}", table::markdown(&rows));
@@ -208,6 +216,14 @@ fn measure(options: &Options) -> Outcome<()> {
         rows.iter().for_each(|row| println!("{row}"));
     }
     if failed == 0 { Ok(()) } else { Err(format!("{failed} rows were not measured").into()) }
+}
+
+async fn told_to_stop() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
 }
 
 async fn row(lab: &mut Lab, which: Which, scale: Scale) -> Outcome<Vec<Row>> {
