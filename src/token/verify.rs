@@ -3,12 +3,13 @@
 //! The library lends its signature check only. Its own validation reads the wall clock, allows a minute
 //! of leeway and skips `nbf` unless told otherwise, so the claims are checked here with `now` as an argument.
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{
-    Deserialize,
+    Deserialize, Deserializer,
     de::{DeserializeOwned, IgnoredAny},
 };
-use serde_json::{Map, Value};
 
 use super::{SigningKeys, TokenError};
 use crate::record::{SECOND, UnixMillis};
@@ -36,14 +37,36 @@ pub struct Expected<'a> {
 
 /// What we read of a header. Everything else, `jwk`, `jku`, `x5u` and `x5c` among it, is not even parsed.
 #[derive(Deserialize)]
-struct ReadHeader {
-    alg: String,
-    kid: String,
-    #[serde(default)]
-    typ: Option<String>,
+struct ReadHeader<'a> {
+    #[serde(borrow)]
+    alg: Cow<'a, str>,
+    #[serde(borrow)]
+    kid: Cow<'a, str>,
+    #[serde(default, borrow)]
+    typ: Option<Cow<'a, str>>,
     /// Names extensions a reader must understand (RFC 7515 4.1.11); we understand none.
     #[serde(default)]
     crit: Option<IgnoredAny>,
+}
+
+/// The claims that are checked, whatever the token is for. Read for themselves: the whole as a map of values would cost
+/// more than the signature.
+#[derive(Deserialize)]
+struct Checked<'a> {
+    #[serde(borrow)]
+    iss: Cow<'a, str>,
+    #[serde(borrow)]
+    aud: Cow<'a, str>,
+    exp: u64,
+    #[serde(default, deserialize_with = "whole_seconds")]
+    nbf: Option<u64>,
+    #[serde(default, deserialize_with = "whole_seconds")]
+    iat: Option<u64>,
+}
+
+/// Where it is present it is a whole number of seconds that is not negative; not `null` either.
+fn whole_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    u64::deserialize(deserializer).map(Some)
 }
 
 impl SigningKeys {
@@ -51,53 +74,45 @@ impl SigningKeys {
     /// in its time. `exp` is required; `nbf` and `iat` hold where present; all are whole seconds as JSON
     /// integers, anything else is invalid.
     pub fn verify<C: DeserializeOwned>(&self, token: &str, expected: &Expected<'_>) -> Result<C, TokenError> {
-        let (typ, claims) = self.open_signed(token).ok_or(TokenError::Invalid)?;
-        if !typ.is_some_and(|typ| expected.typ.contains(&typ.as_str())) {
-            return Err(TokenError::WrongType);
-        }
-        let is = |name: &str, wanted: &str| claims.get(name).and_then(Value::as_str) == Some(wanted);
-        if !is("iss", expected.issuer) || !is("aud", expected.audience) {
+        if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::Invalid);
         }
-        let expires = seconds(&claims, "exp")?.ok_or(TokenError::Invalid)?;
-        let begins = seconds(&claims, "nbf")?.max(seconds(&claims, "iat")?).unwrap_or_default();
-        let claims = serde_json::from_value(Value::Object(claims)).map_err(|_| TokenError::Invalid)?;
+        let header = token.split('.').next().and_then(decode).ok_or(TokenError::Invalid)?;
+        let header: ReadHeader<'_> = serde_json::from_slice(&header).map_err(|_| TokenError::Invalid)?;
+        let payload = self.open_signed(token, &header).ok_or(TokenError::Invalid)?;
+        if !header.typ.is_some_and(|typ| expected.typ.contains(&typ.as_ref())) {
+            return Err(TokenError::WrongType);
+        }
+        let checked: Checked<'_> = serde_json::from_slice(&payload).map_err(|_| TokenError::Invalid)?;
+        if checked.iss != expected.issuer || checked.aud != expected.audience {
+            return Err(TokenError::Invalid);
+        }
+        let begins = checked.nbf.max(checked.iat).unwrap_or_default();
+        let claims = serde_json::from_slice(&payload).map_err(|_| TokenError::Invalid)?;
 
         let now = expected.now.0 / SECOND;
         if now.saturating_add(expected.leeway_s) < begins {
             return Err(TokenError::Invalid);
         }
-        if now >= expires.saturating_add(expected.leeway_s) { Err(TokenError::Expired) } else { Ok(claims) }
+        if now >= checked.exp.saturating_add(expected.leeway_s) { Err(TokenError::Expired) } else { Ok(claims) }
     }
 
-    /// Kind and claims of a well-signed token. The key is found by its exact id and brings its algorithm;
-    /// the header's `alg` is only compared.
-    fn open_signed(&self, token: &str) -> Option<(Option<String>, Map<String, Value>)> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return None;
-        }
+    /// The payload of a well-signed token. The key is found by its exact id and brings its algorithm; the header's `alg`
+    /// is only compared.
+    fn open_signed(&self, token: &str, header: &ReadHeader<'_>) -> Option<Vec<u8>> {
         let (message, signature) = token.rsplit_once('.')?;
-        let (header, payload) = message.split_once('.')?;
-        let header: ReadHeader = decode(header)?;
+        let (_, payload) = message.split_once('.')?;
         let key = self.find(&header.kid)?;
         if header.alg != key.info.algorithm.name() || header.crit.is_some() {
             return None;
         }
         let verified =
             jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.pair.verifying, key.info.algorithm.jwt());
-        if !verified.unwrap_or(false) {
-            return None;
-        }
-        Some((header.typ, decode(payload)?))
+        if verified.unwrap_or(false) { decode(payload) } else { None }
     }
 }
 
-/// Unpadded base64url of JSON; a second dot, padding or trailing bits fail.
-fn decode<T: DeserializeOwned>(part: &str) -> Option<T> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
-}
-
-/// A claim of time: absent, or a whole number of seconds that is not negative.
-fn seconds(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, TokenError> {
-    claims.get(name).map(|value| value.as_u64().ok_or(TokenError::Invalid)).transpose()
+/// Unpadded base64url; a second dot, padding or trailing bits fail.
+fn decode(part: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(part).ok()
 }
