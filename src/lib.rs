@@ -16,8 +16,8 @@
 //! phone::directory    number -> live activation, or starts one               (ractor)
 //! phone::actor        decide, commit, reply
 //! record::decide      what happens                                           (pure)
-//! store::committer    many numbers, one flush
-//! store::sled_store   bytes on disk, events of the change among them
+//! store::committer    many numbers, one sync
+//! store::sled_store   bytes on disk, events of the change among them: first in its log, folded into sled later
 //!   and back: after the commit the service hands the draft to sms::sender, and tells the actor what came of it
 //! ```
 //!

@@ -161,6 +161,9 @@ fn settings(directory: &Path, twilio: &str, trace: bool) -> Vec<(String, String)
         ("STORE__PATH", directory.to_str().unwrap()),
         ("STORE__COMMIT_TIMEOUT_MS", "30000"),
         ("STORE__WAIT_MAX_MS", "30000"),
+        // Folded so often that kills find the log at every stage of it.
+        ("STORE__FOLD_EVERY_MS", "30"),
+        ("STORE__LOG_MIB", "1"),
         // Numbers are put away and swept all the time, so that kills meet these, too.
         ("STORE__SWEEP_TICK_MS", "10"),
         ("PHONE__IDLE_MS", "100"),

@@ -7,6 +7,7 @@ use std::{
     path::Path,
     process::{Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use otpd::store::{
@@ -27,8 +28,10 @@ pub(crate) fn fresh(durability: Durability) -> (Arc<SledStore>, TempDir) {
 }
 
 pub(crate) fn open(directory: &Path, durability: Durability) -> Result<SledStore, OpenError> {
+    // Folds all the time, so that whatever a test does meets entries on their way from the log into the tree.
+    let fold_every = Duration::from_millis(2);
     let path = directory.join("store/db");
-    SledStore::open(&SledSettings { durability, cache_mib: 16, free_mib_min: 1, ..SledSettings::at(path) })
+    SledStore::open(&SledSettings { durability, cache_mib: 16, free_mib_min: 1, fold_every, ..SledSettings::at(path) })
 }
 
 /// This test binary once more, for one test alone, on the store at `path`.
