@@ -61,9 +61,21 @@ impl Shared {
         let Some(tls) = &self.tls else {
             return self.drive(stream, peer, watch, stop).await;
         };
-        let handshake = tokio::time::timeout(self.limits.header_read, tls.accept(stream));
+        // Boxed: a handshake takes much room, which connections without one would carry all their life.
+        Box::pin(self.shake_hands(tls, stream, peer, watch, stop)).await;
+    }
+
+    async fn shake_hands(
+        &self,
+        tls: &TlsAcceptor,
+        stream: TcpStream,
+        peer: SocketAddr,
+        watch: Arc<Watch>,
+        stop: &CancellationToken,
+    ) {
+        let handshake = Box::pin(tokio::time::timeout(self.limits.header_read, tls.accept(stream)));
         match stop.run_until_cancelled(handshake).await {
-            Some(Ok(Ok(stream))) => self.drive(stream, peer, watch, stop).await,
+            Some(Ok(Ok(stream))) => self.drive(Box::new(stream), peer, watch, stop).await,
             Some(Ok(Err(_))) => tracing::debug!("tls handshake failed"),
             Some(Err(_)) => shed(Phase::Head),
             None => {}
@@ -203,3 +215,19 @@ fn protocol(settings: &ListenerSettings) -> auto::Builder<TokioExecutor> {
 const HEADER_BYTES_MIN: usize = 8 * 1024;
 /// Bytes of answers buffered per h2 stream; ours are small.
 const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand silent connections are ten thousand of these, and most servers' TLS ends elsewhere.
+    #[tokio::test]
+    async fn a_plain_connection_carries_no_handshake() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(peer).await.unwrap();
+        let (shared, stop) = (Shared::new(Router::new(), &ListenerSettings::default()), CancellationToken::new());
+        let bytes = size_of_val(&shared.serve(stream, peer, &stop));
+        assert!(bytes <= 8 << 10, "{bytes} bytes");
+    }
+}

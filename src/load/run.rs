@@ -253,23 +253,23 @@ impl Run {
 
 /// Tells of each second; at the end all of the measured ones, and what the server had used when the measuring began.
 async fn tick(run: Arc<Run>, over: CancellationToken) -> (Vec<Second>, Option<Sample>) {
-    let (mut seconds, mut begun) = (Vec::new(), None);
+    let (mut seconds, mut looked, mut begun) = (Vec::new(), false, None);
     let tell: Option<OnSecond> = run.stage.on_second.clone();
     let part = Duration::from_nanos(u64::from(run.plan.warm_up.subsec_nanos()));
     let first = run.schedule.measured_from - run.plan.warm_up + part;
-    if run.plan.warm_up.is_zero() {
-        begun = run.sample().await;
-    }
     let mut beats = interval_at(first + Duration::from_secs(1), Duration::from_secs(1));
     beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let ended = tokio::select! {
+            biased;
+            // Of its own and not with a beat: they need not meet.
+            () = sleep_until(run.schedule.measured_from), if !looked => {
+                (looked, begun) = (true, run.sample().await);
+                continue;
+            }
             () = over.cancelled() => true,
             _ = beats.tick() => false,
         };
-        if begun.is_none() && Instant::now() >= run.schedule.measured_from {
-            begun = run.sample().await;
-        }
         let second = run.measure.second();
         if let Some(tell) = tell.as_ref().filter(|_| !ended) {
             tell(&second);
