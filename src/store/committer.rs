@@ -47,8 +47,8 @@ pub struct CommitterSettings {
     /// Bytes of one snapshot; a larger one is refused. Default 64 KiB: eight times what a record may grow to,
     /// so only a defect meets it.
     pub record_bytes_max: usize,
-    /// Least time from the beginning of one batch to that of the next, while fewer than [`CROWD`] changes wait. Default
-    /// 1 ms: at 64 callers two syncs fewer of three, and a third less CPU per change, for half a millisecond more.
+    /// Least time from the beginning of one batch to that of the next, while fewer than 64 changes wait. Default
+    /// 1 ms: at 64 callers a tenth less CPU per change, for half a millisecond more.
     pub gap: Duration,
     /// Longest wait, as it is estimated from the batches before; who would wait longer is refused at once. Default 2 s:
     /// a person waits that long, and it is over well before the caller gives up.
