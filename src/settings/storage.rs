@@ -63,7 +63,7 @@ impl Store {
             ),
             cache_mib: r.number("store.cache_mib", 8..=1_048_576),
             free_mib_min: r.number("store.free_mib_min", 0..=1_048_576),
-            log_mib: r.number("store.log_mib", 1..=4_096),
+            log_mib: r.number("store.log_mib", 1..=1_024),
             fold_every: r.millis("store.fold_every_ms", 10..=600_000),
             queue_max: r.number("store.queue_max", 1..=1_000_000),
             wait_max: r.millis("store.wait_max_ms", 10..=60_000),

@@ -171,14 +171,15 @@ impl SledStore {
         let (entries, bytes) = weight(batch);
         self.shared.writable(engine.make_room(&mut wal, entries, bytes)).inspect_err(|_| self.fold_soon())?;
         // A read that fails has changed nothing, and one bad page must not end the process for all numbers.
-        let Planned { ops, outcomes, tells } = engine.plan(batch).map_err(|error| {
+        let Planned { mut ops, outcomes, events } = engine.plan(batch).map_err(|error| {
             tracing::error!(%error, "cannot read a version");
             StoreFault::Refused("stored version unreadable")
         })?;
+        self.shared.writable(engine.outbox.add(engine, &mut ops, &events))?;
         self.shared.writable(engine.write(&mut wal, ops, self.is_fsync()))?;
         let half_full = wal.is_half_full();
         drop(wal);
-        if tells {
+        if !events.is_empty() {
             engine.outbox.ring();
         }
         if half_full {

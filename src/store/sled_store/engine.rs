@@ -89,12 +89,12 @@ pub(super) struct Engine {
 
 /// What a batch comes to.
 #[derive(Debug, Default)]
-pub(super) struct Planned {
-    /// The last wanted state of each number, and what its changes have to tell.
+pub(super) struct Planned<'a> {
+    /// The last wanted state of each number.
     pub(super) ops: Ops,
     pub(super) outcomes: Vec<Committed>,
-    /// There are events among it.
-    pub(super) tells: bool,
+    /// What its changes have to tell.
+    pub(super) events: Vec<&'a [u8]>,
 }
 
 impl Engine {
@@ -201,10 +201,9 @@ impl Engine {
         }
     }
 
-    /// Checks each change against what is stored and what the changes before it in the batch leave behind.
-    pub(super) fn plan(&self, batch: &[Change]) -> Result<Planned, EngineError> {
+    /// Checks each change against what is stored and what the changes before it in the batch leave behind. Reads only.
+    pub(super) fn plan<'a>(&self, batch: &'a [Change]) -> Result<Planned<'a>, EngineError> {
         let mut planned = Planned { outcomes: Vec::with_capacity(batch.len()), ..Planned::default() };
-        let mut events = Vec::new();
         for change in batch {
             let key = Key::from(change.phone.to_key());
             let current = match planned.ops.get(&key) {
@@ -213,15 +212,12 @@ impl Engine {
             };
             planned.outcomes.push(if current == Current::Is(change.expected) {
                 planned.ops.insert(key, change.next.as_ref().map(|next| IVec::from(next.bytes.as_slice())));
-                events.extend(change.events.iter().map(Vec::as_slice));
+                planned.events.extend(change.events.iter().map(Vec::as_slice));
                 Committed::Done
             } else {
                 Committed::Conflict
             });
         }
-        planned.tells = !events.is_empty();
-        self.outbox.provide_ids(self, events.len())?;
-        self.outbox.add(self, &mut planned.ops, &events)?;
         Ok(planned)
     }
 

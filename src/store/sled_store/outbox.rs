@@ -127,22 +127,14 @@ impl SledOutbox {
         self.book().counts
     }
 
-    /// Sees to it that `count` ids are at hand; to be called before anything of a batch is written, because it flushes.
-    pub(super) fn provide_ids(&self, engine: &Engine, count: usize) -> Result<(), EngineError> {
-        let mut book = self.book();
-        let count = count as u64;
-        let at_hand = book.ids.end - book.ids.start;
-        if count == 0 || at_hand >= count {
-            return Ok(());
-        }
-        // What was at hand is skipped: a batch's ids must follow each other.
-        book.ids = engine.lease(EVENT_IDS_LEASED, count.max(LEASE))?;
-        Ok(())
-    }
-
-    /// Adds the events to what a batch writes, if there were ids provided for them.
+    /// Adds the events to what a batch writes.
     pub(super) fn add(&self, engine: &Engine, ops: &mut Ops, events: &[&[u8]]) -> Result<(), EngineError> {
         let mut book = self.book();
+        let count = events.len() as u64;
+        if book.ids.end - book.ids.start < count {
+            // What was at hand is skipped: a batch's ids must follow each other.
+            book.ids = engine.lease(EVENT_IDS_LEASED, count.max(LEASE))?;
+        }
         let mut overflow = 0;
         for event in events {
             let id = book.ids.next().ok_or_else(|| EngineError::Sled("no event id at hand".to_owned()))?;
@@ -315,7 +307,6 @@ impl Outbox for SledStore {
         let bytes = events.iter().map(|event| event.len() + EVENT_HEADER).sum();
         self.write_beside((2 * events.len(), bytes), move |engine| {
             let (mut ops, events) = (Ops::new(), events.iter().map(Vec::as_slice).collect::<Vec<_>>());
-            engine.outbox.provide_ids(engine, events.len())?;
             engine.outbox.add(engine, &mut ops, &events)?;
             Ok(Written { answer: (), ops, lasting: true, tells: !events.is_empty() })
         })

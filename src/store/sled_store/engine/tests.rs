@@ -126,7 +126,8 @@ fn a_full_log_refuses_until_it_is_folded() {
         let mut wal = engine.writer()?;
         engine.make_room(&mut wal, 1, 100_000)?;
         let next = Some(Snapshot { version: 1, bytes: bytes(1, 100_000) });
-        let planned = engine.plan(&[Change { phone: phone(number), expected: None, next, events: Vec::new() }])?;
+        let batch = [Change { phone: phone(number), expected: None, next, events: Vec::new() }];
+        let planned = engine.plan(&batch)?;
         engine.write(&mut wal, planned.ops, true)
     };
     // Two segments of 1 MiB: the second begins by itself.
