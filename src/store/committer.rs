@@ -1,11 +1,11 @@
 //! Group commit: the one place where changes wait for the disk.
 //!
 //! ```text
-//! actors --try_send--> bounded queue --all that waits--> store.commit --one flush--> an answer to each
+//! actors --try_send--> bounded queue --all that waits--> store.commit --one sync--> an answer to each
 //! ```
 //!
-//! Owns: the queue and its limits, the order of batches, the answers, the last flush. While one batch is
-//! being flushed the next one fills, so batches form by themselves; when changes come thick but few of them wait, the next
+//! Owns: the queue and its limits, the order of batches, the answers, the close of the store. While one batch is
+//! made durable the next one fills, so batches form by themselves; when changes come thick but few of them wait, the next
 //! batch waits a moment, because each costs a sync and wakes its callers one by one. A lone change never waits for
 //! company. A change that would wait too long is refused at once (`backlog`), unless it is what follows from something that
 //! was done already. Never retries, never looks into a snapshot beyond its header.
@@ -41,8 +41,7 @@ pub struct CommitterSettings {
     pub queue_max: usize,
     /// Changes per batch. Default 512: beyond it a batch takes longer and carries no more per second.
     pub batch_max: usize,
-    /// Bytes of snapshots and events per batch. Default 100 KiB: bounds the time of one flush, and stays below the
-    /// ~128 KiB from which sled puts what it writes into files of their own.
+    /// Bytes of snapshots and events per batch. Default 100 KiB: bounds the time of one sync.
     pub batch_bytes_max: usize,
     /// Bytes of one snapshot; a larger one is refused. Default 64 KiB: eight times what a record may grow to,
     /// so only a defect meets it.

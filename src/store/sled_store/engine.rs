@@ -286,8 +286,9 @@ impl Engine {
 
     /// The last folds, then all files are let go.
     pub(super) fn close(self) -> Result<(), EngineError> {
-        // Twice: one may have been under way.
-        while self.fold()? > 0 {}
+        while self.memtable.is_folding() || !self.memtable.is_empty() {
+            self.fold()?;
+        }
         self.tree.close()
     }
 

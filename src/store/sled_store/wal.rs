@@ -126,26 +126,20 @@ impl Wal {
             ops.extend(batch);
         }
         let (free, mut sealed): (Vec<_>, Vec<_>) = segments.into_iter().partition(|sealed| sealed.last == 0);
-        let free = free.into_iter().map(|sealed| sealed.segment).collect();
-        let mut wal = Self {
-            directory: directory.to_owned(),
-            epoch,
-            last,
-            segment_max,
-            active: match sealed.pop() {
-                Some(newest) => newest.segment,
-                None => Segment::make(directory, &mut next_name)?,
-            },
-            sealed,
-            free,
-            next_name,
+        let mut free: Vec<Segment> = free.into_iter().map(|sealed| sealed.segment).collect();
+        let active = match sealed.pop().map(|newest| newest.segment).or_else(|| free.pop()) {
+            Some(segment) => segment,
+            None => Segment::make(directory, &mut next_name)?,
         };
+        let directory = directory.to_owned();
+        let mut wal = Self { directory, epoch, last, segment_max, active, sealed, free, next_name };
+        wal.trim()?;
         // A kill leaves what was written in the page cache alone: what is replayed is relied on from here.
         wal.sync()?;
         for sealed in &wal.sealed {
             sealed.segment.file.sync_data()?;
         }
-        File::open(directory)?.sync_all()?;
+        File::open(&wal.directory)?.sync_all()?;
         Ok((wal, ops))
     }
 
@@ -212,12 +206,13 @@ impl Wal {
         let (over, sealed) = std::mem::take(&mut self.sealed).into_iter().partition(|sealed| sealed.last <= folded);
         self.sealed = sealed;
         let over: Vec<Sealed> = over;
-        for Sealed { segment, .. } in over {
-            if self.free.len() < SPARE {
-                self.free.push(Segment { end: 0, ..segment });
-            } else {
-                std::fs::remove_file(&segment.path)?;
-            }
+        self.free.extend(over.into_iter().map(|sealed| Segment { end: 0, ..sealed.segment }));
+        self.trim()
+    }
+
+    fn trim(&mut self) -> Result<(), WalError> {
+        for segment in self.free.split_off(SPARE.min(self.free.len())) {
+            std::fs::remove_file(&segment.path)?;
         }
         Ok(())
     }

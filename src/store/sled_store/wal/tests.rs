@@ -95,6 +95,23 @@ fn segments_are_reused_and_old_contents_stay_old() {
     }
 }
 
+/// A restart in good order finds nothing to replay, and takes a segment that is there.
+#[test]
+fn restarts_make_no_segments() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut folded = 0;
+    for epoch in 1..20 {
+        let (mut wal, last) = open(directory.path(), epoch, folded).unwrap();
+        assert_eq!(last, 0);
+        append(&mut wal, 3);
+        wal.seal().unwrap();
+        folded = wal.last();
+        wal.forget(folded).unwrap();
+    }
+    assert_eq!(folded, 57);
+    assert_eq!(segments(directory.path()).len(), 2);
+}
+
 /// Records that were durable and are gone are no reason to start without them.
 #[test]
 fn a_missing_segment_is_damage() {
