@@ -8,26 +8,19 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use otpd::record::{
-    Code, Command, Decision, Door, Keyring, LOGIN, Label, MINUTE, MessageFacts, OnMatch, PhoneNumber, Policy, Record,
-    Request, Rules, Sender, SignIn, Start, Target, UnixMillis, decide, snapshot,
+    Code, Command, Decision, Door, Keyring, LOGIN, Label, MINUTE, OnMatch, PhoneNumber, Policy, Record, Request, Rules,
+    Sender, SignIn, Start, Target, UnixMillis, decide, snapshot,
 };
 
 const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 const DOOR: Door = Door { dialect: Label::of("v1"), purpose: LOGIN };
 
 fn start(nonce: u64) -> Request {
-    Request::from(Command::Start(Box::new(Start {
+    Request::from(Command::Start(Box::new(Start::plain(
         nonce,
-        door: DOOR,
-        channel: Label::of("sms"),
-        chosen: None,
-        digits: None,
-        life_ms: None,
-        sender: Sender { address: 1, keyed: false, unpaid: false },
-        facts: MessageFacts::default(),
-        metadata: Vec::new(),
-        bound_to: None,
-    })))
+        DOOR,
+        Sender { address: 1, keyed: false, unpaid: false },
+    ))))
 }
 
 fn check(nonce: u64, code: Code, on_match: OnMatch) -> Request {

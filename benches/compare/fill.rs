@@ -9,8 +9,8 @@ use otpd::{
     entropy::OsEntropy,
     load::Numbers,
     record::{
-        Channel, Command, Door, Keyring, LOGIN, Label, MessageFacts, OnMatch, PhoneNumber, Policy, Record, Request,
-        Rules, Sender, SignIn, Start, Target, UnixMillis, decide, snapshot,
+        Command, Door, Keyring, LOGIN, Label, OnMatch, PhoneNumber, Policy, Record, Request, Rules, Sender, SignIn,
+        Start, Target, UnixMillis, decide, snapshot,
     },
     store::{
         Change, Snapshot, SnapshotStore,
@@ -121,16 +121,9 @@ fn record(rules: Rules<'_>, phone: PhoneNumber, user_id: u64, kind: Kind, now: U
 }
 
 fn start(nonce: u64) -> Request {
-    Request::from(Command::Start(Box::new(Start {
+    Request::from(Command::Start(Box::new(Start::plain(
         nonce,
-        door: Door { dialect: Label::of("v1"), purpose: LOGIN },
-        channel: Channel::Sms.label(),
-        chosen: None,
-        digits: None,
-        life_ms: None,
-        sender: Sender { address: 0, keyed: true, unpaid: false },
-        facts: MessageFacts::default(),
-        metadata: Vec::new(),
-        bound_to: None,
-    })))
+        Door { dialect: Label::of("v1"), purpose: LOGIN },
+        Sender { address: 0, keyed: true, unpaid: false },
+    ))))
 }

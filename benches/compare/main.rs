@@ -228,11 +228,11 @@ async fn told_to_stop() {
 
 async fn row(lab: &mut Lab, which: Which, scale: Scale) -> Outcome<Vec<Row>> {
     let one = match which {
-        Which::Burst => speed::burst(lab, scale).await,
-        Which::Steady => speed::steady(lab, scale).await,
-        Which::Login => speed::login(lab, scale).await,
-        Which::LoginSimulated => speed::login_simulated(lab, scale).await,
-        Which::Profile => speed::profile(lab, scale).await,
+        Which::Burst => speed::beside_the_limit(lab, speed::BURST, scale).await,
+        Which::Steady => speed::beside_the_limit(lab, speed::STEADY, scale).await,
+        Which::Login => speed::beside_the_limit(lab, speed::LOGIN, scale).await,
+        Which::LoginSimulated => speed::beside_the_limit(lab, speed::LOGIN_SIMULATED, scale).await,
+        Which::Profile => speed::beside_the_limit(lab, speed::PROFILE, scale).await,
         Which::Scale => speed::scale(lab, scale).await,
         Which::Latency => waits::latency(lab, scale).await,
         Which::Scrape => waits::scrape(lab, scale).await,

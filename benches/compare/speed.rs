@@ -69,7 +69,8 @@ async fn rounds(lab: &Lab, otpd: &Otpd, scenario: Scenario, scale: Scale) -> Out
 }
 
 /// What a row says and must reach.
-struct Asked {
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
     what: &'static str,
     by: By,
     scenario: Scenario,
@@ -77,7 +78,29 @@ struct Asked {
     aim: f64,
 }
 
-async fn beside_the_limit(lab: &mut Lab, asked: Asked, scale: Scale) -> Outcome<Row> {
+pub(crate) const BURST: Asked = Asked {
+    what: "start for a new number, simulated gateway, warm burst",
+    by: By::Simulated,
+    scenario: Scenario::Send,
+    must: 0.5,
+    aim: 0.7,
+};
+pub(crate) const STEADY: Asked =
+    Asked { what: "start for a new number, simulated gateway", must: 0.33, aim: 0.5, ..BURST };
+pub(crate) const LOGIN: Asked = Asked {
+    what: "login (start, check, tokens, profile), code through a fake Twilio",
+    by: By::Twilio,
+    scenario: Scenario::Login,
+    must: 0.4,
+    aim: 0.6,
+};
+pub(crate) const LOGIN_SIMULATED: Asked =
+    Asked { what: "login, simulated gateway, code read in process", by: By::Simulated, must: 0.5, aim: 0.7, ..LOGIN };
+pub(crate) const PROFILE: Asked =
+    Asked { what: "profile with a valid token", by: By::Simulated, scenario: Scenario::Profile, must: 0.7, aim: 0.85 };
+
+/// One of the rows above.
+pub(crate) async fn beside_the_limit(lab: &mut Lab, asked: Asked, scale: Scale) -> Outcome<Row> {
     let ground = lab.ground(scale.records).await?;
     let otpd = lab.serve(&ground, asked.by, "").await?;
     let rounds = rounds(lab, &otpd, asked.scenario, scale).await;
@@ -91,36 +114,6 @@ async fn beside_the_limit(lab: &mut Lab, asked: Asked, scale: Scale) -> Outcome<
         aim: Bound::AtLeast(asked.aim),
         beside: rounds.beside(),
     })
-}
-
-pub(crate) async fn burst(lab: &mut Lab, scale: Scale) -> Outcome<Row> {
-    let what = "start for a new number, simulated gateway, warm burst";
-    let asked = Asked { what, by: By::Simulated, scenario: Scenario::Send, must: 0.5, aim: 0.7 };
-    beside_the_limit(lab, asked, scale).await
-}
-
-pub(crate) async fn steady(lab: &mut Lab, scale: Scale) -> Outcome<Row> {
-    let what = "start for a new number, simulated gateway";
-    let asked = Asked { what, by: By::Simulated, scenario: Scenario::Send, must: 0.33, aim: 0.5 };
-    beside_the_limit(lab, asked, scale).await
-}
-
-pub(crate) async fn login(lab: &mut Lab, scale: Scale) -> Outcome<Row> {
-    let what = "login (start, check, tokens, profile), code through a fake Twilio";
-    let asked = Asked { what, by: By::Twilio, scenario: Scenario::Login, must: 0.4, aim: 0.6 };
-    beside_the_limit(lab, asked, scale).await
-}
-
-pub(crate) async fn login_simulated(lab: &mut Lab, scale: Scale) -> Outcome<Row> {
-    let what = "login, simulated gateway, code read in process";
-    let asked = Asked { what, by: By::Simulated, scenario: Scenario::Login, must: 0.5, aim: 0.7 };
-    beside_the_limit(lab, asked, scale).await
-}
-
-pub(crate) async fn profile(lab: &mut Lab, scale: Scale) -> Outcome<Row> {
-    let what = "profile with a valid token";
-    let asked = Asked { what, by: By::Simulated, scenario: Scenario::Profile, must: 0.7, aim: 0.85 };
-    beside_the_limit(lab, asked, scale).await
 }
 
 /// Longest window of a store that is to be called empty: it fills as it is measured.

@@ -7,10 +7,7 @@ use super::{LoadError, inbox::Inbox};
 use crate::{
     clock::{Clock as _, SystemClock},
     entropy::OsEntropy,
-    record::{
-        Channel, Command, Door, IdKind, Keyring, LOGIN, Label, MessageFacts, Policy, Record, Rules, SealedId, Sender,
-        Start, decide,
-    },
+    record::{Command, Door, IdKind, Keyring, LOGIN, Label, Policy, Record, Rules, SealedId, Sender, Start, decide},
     token::SealingKeyFile,
 };
 
@@ -69,18 +66,11 @@ impl Derived {
     fn code(&self, id: &str) -> Option<Box<str>> {
         let sealed = SealedId::from_hex(id.strip_prefix("ver_")?)?;
         let opened = self.keys.open(IdKind::Verification, sealed)?;
-        let start = Start {
-            nonce: opened.nonce,
-            door: Door { dialect: Label::of("v1"), purpose: LOGIN },
-            channel: Channel::Sms.label(),
-            chosen: None,
-            digits: None,
-            life_ms: None,
-            sender: Sender { address: 0, keyed: true, unpaid: false },
-            facts: MessageFacts::default(),
-            metadata: Vec::new(),
-            bound_to: None,
-        };
+        let start = Start::plain(
+            opened.nonce,
+            Door { dialect: Label::of("v1"), purpose: LOGIN },
+            Sender { address: 0, keyed: true, unpaid: false },
+        );
         let rules = Rules { policy: &self.policy, keys: &self.keys };
         let request = Command::Start(Box::new(start)).into();
         let decision = decide(rules, &Record::new(opened.phone), &request, SystemClock.now());

@@ -91,7 +91,7 @@ async fn collect(registry: &Registry, buckets: &mut Buckets, tick: u32) {
         for chunk in bucket.chunks(CHUNK) {
             for filed in chunk {
                 match registry.let_go_if(*filed, |used| used.saturating_add(IDLE_TICKS) <= tick) {
-                    Rest::Over => {}
+                    Rest::LetGo | Rest::Over => {}
                     Rest::Busy => buckets.file(*filed, tick.saturating_add(1)),
                     Rest::Since(used) => buckets.file(*filed, used.saturating_add(IDLE_TICKS)),
                 }
@@ -121,7 +121,8 @@ async fn shed(registry: &Registry, buckets: &mut Buckets) {
             for filed in chunk {
                 // Used since it was filed: its turn comes with a later bucket.
                 match registry.let_go_if(*filed, |used| excess > 0 && used.saturating_add(IDLE_TICKS) <= this) {
-                    Rest::Over => excess = excess.saturating_sub(1),
+                    Rest::LetGo => excess = excess.saturating_sub(1),
+                    Rest::Over => {}
                     Rest::Busy => buckets.file(*filed, this),
                     Rest::Since(used) => buckets.file(*filed, this.max(used.saturating_add(IDLE_TICKS))),
                 }

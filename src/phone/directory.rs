@@ -261,7 +261,7 @@ impl fmt::Debug for Directory {
 mod tests {
     use super::*;
     use crate::{
-        record::{Door, LOGIN, Label, MessageFacts, Outcome, Refusal, Sender, Start, UnixMillis},
+        record::{Door, LOGIN, Label, Outcome, Refusal, Sender, Start, UnixMillis},
         store::{committer::CommitterSettings, memory::MemoryStore},
     };
 
@@ -291,18 +291,7 @@ mod tests {
 
     fn start() -> Request {
         let door = Door { dialect: Label::of("v1"), purpose: LOGIN };
-        let start = Start {
-            nonce: 1,
-            door,
-            channel: Label::of("sms"),
-            chosen: None,
-            digits: None,
-            life_ms: None,
-            sender: Sender { address: 1, keyed: true, unpaid: false },
-            facts: MessageFacts::default(),
-            metadata: Vec::new(),
-            bound_to: None,
-        };
+        let start = Start::plain(1, door, Sender { address: 1, keyed: true, unpaid: false });
         Command::Start(Box::new(start)).into()
     }
 

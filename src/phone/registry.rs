@@ -44,6 +44,8 @@ pub(super) struct Filed {
 /// How an activation looks to the collector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
+    /// It goes now.
+    LetGo,
     /// Ended, ending, or another one by now.
     Over,
     /// Starting, or a request is under way.
@@ -262,7 +264,7 @@ impl Registry {
             self.retire(&entry)
         };
         drain(&actor);
-        Rest::Over
+        Rest::LetGo
     }
 
     fn retire(&self, entry: &Entry) -> ActorRef<Message> {

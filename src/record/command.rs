@@ -96,6 +96,24 @@ pub struct Start {
     pub bound_to: Option<SessionRef>,
 }
 
+impl Start {
+    /// A code of the policy's own form, by SMS.
+    pub fn plain(nonce: u64, door: Door, sender: Sender) -> Self {
+        Self {
+            nonce,
+            door,
+            channel: Label::of("sms"),
+            chosen: None,
+            digits: None,
+            life_ms: None,
+            sender,
+            facts: MessageFacts::default(),
+            metadata: Vec::new(),
+            bound_to: None,
+        }
+    }
+}
+
 /// What a send came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendResult {

@@ -254,7 +254,8 @@ impl Service {
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        to_its_end::to_its_end(&self.tasks, work(self.clone(), dialect.clone(), origin.clone())).await
+        let work = work(self.clone(), dialect.clone(), origin.clone());
+        to_its_end::to_its_end(&self.tasks, work).await.unwrap_or(Err(Failure::Internal("a use case panicked")))
     }
 
     /// A purpose that stands for a text which is none by itself: 24 hexadecimal digits. Keyed, so that nobody can look

@@ -4,25 +4,35 @@
 //! whoever awaits it is dropped half-way: a client that hung up, a request that took too long.
 
 use std::{
+    panic::AssertUnwindSafe,
     pin::Pin,
     task::{Context, Poll},
 };
 
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 /// The work of one request.
 struct ToItsEnd<'a, T: 'static> {
-    /// `None` once it has ended, by a panic, too.
+    /// `None` once it has ended.
     work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     tasks: &'a TaskTracker,
 }
 
+/// A use case panicked; what it was has been logged by then.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Panicked;
+
 /// Runs `work`; dropped after its beginning, it is finished among `tasks`. Never begun, nothing of it happens.
+///
+/// # Errors
+/// [`Panicked`], so that the caller answers in its own form. Nothing of `work` is used after that.
 pub(super) async fn to_its_end<T: Send + 'static>(
     tasks: &TaskTracker,
     work: impl Future<Output = T> + Send + 'static,
-) -> T {
+) -> Result<T, Panicked> {
+    let work = AssertUnwindSafe(work).catch_unwind().map(|ended| ended.map_err(|_| Panicked));
     ToItsEnd { work: Some(Box::pin(work)), tasks }.await
 }
 
@@ -30,11 +40,10 @@ impl<T> Future for ToItsEnd<'_, T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        // Out of its place while it runs: what has panicked must not be taken up again by `drop`.
-        let Some(mut work) = self.work.take() else { return Poll::Pending };
+        let Some(work) = &mut self.work else { return Poll::Pending };
         let polled = work.as_mut().poll(cx);
-        if polled.is_pending() {
-            self.work = Some(work);
+        if polled.is_ready() {
+            self.work = None;
         }
         polled
     }
@@ -83,7 +92,7 @@ mod tests {
         assert_eq!(steps.load(Ordering::SeqCst), 11);
     }
 
-    /// A panic is the caller's, and nothing is run twice.
+    /// A panic is answered, and nothing is run twice.
     #[tokio::test]
     async fn a_panic_ends_it() {
         let (tasks, steps) = (TaskTracker::new(), Arc::new(AtomicU32::new(0)));
@@ -92,7 +101,7 @@ mod tests {
             before.await;
             std::panic::panic_any("on purpose");
         });
-        assert!(std::panic::AssertUnwindSafe(panics).catch_unwind().await.is_err());
+        assert_eq!(panics.await, Err::<(), _>(Panicked));
         assert!(tasks.is_empty());
         assert_eq!(steps.load(Ordering::SeqCst), 11);
     }

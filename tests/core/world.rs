@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use otpd::record::{
-    Account, BlockPolicy, Command, Decision, Door, GuessPolicy, HOUR, Keyring, Label, MINUTE, MessageFacts, Occurred,
-    Outcome, PhoneNumber, Policy, Record, Request, Rules, SECOND, Sender, SessionRef, SignIn, Start, UnixMillis,
-    decide, events, invariants, snapshot,
+    Account, BlockPolicy, Command, Decision, Door, GuessPolicy, HOUR, Keyring, Label, MINUTE, Occurred, Outcome,
+    PhoneNumber, Policy, Record, Request, Rules, SECOND, Sender, SessionRef, SignIn, Start, UnixMillis, decide, events,
+    invariants, snapshot,
 };
 
 /// Where every script begins: some Tuesday in 2026.
@@ -79,18 +79,7 @@ pub(crate) fn door(text: &str) -> Door {
 
 /// A plain start, to be changed where a test needs it.
 pub(crate) fn start(nonce: u64, door: Door) -> Start {
-    Start {
-        nonce,
-        door,
-        channel: Label::of("sms"),
-        chosen: None,
-        digits: None,
-        life_ms: None,
-        sender: Sender { address: 1, keyed: false, unpaid: false },
-        facts: MessageFacts::default(),
-        metadata: Vec::new(),
-        bound_to: None,
-    }
+    Start::plain(nonce, door, Sender { address: 1, keyed: false, unpaid: false })
 }
 
 /// Records of several numbers, one clock, and what the outside would remember.
