@@ -127,6 +127,7 @@ pub async fn open_store(settings: &Settings, files: &Files) -> Result<Arc<dyn Sn
         },
         cache_mib: settings.store.cache_mib,
         free_mib_min: settings.store.free_mib_min,
+        filter_mib: settings.store.filter_mib,
         log_mib: settings.store.log_mib,
         fold_every: settings.store.fold_every,
     };

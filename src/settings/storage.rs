@@ -24,6 +24,8 @@ pub struct Store {
     pub cache_mib: u64,
     /// Below this much free disk, MiB, changes are refused; 0: no such limit.
     pub free_mib_min: u64,
+    /// Memory for the filter of numbers there are, MiB; 0: none.
+    pub filter_mib: u64,
     /// Changes that wait for the next fold, MiB per segment of the log.
     pub log_mib: u64,
     /// How often they are folded into the tree.
@@ -63,6 +65,7 @@ impl Store {
             ),
             cache_mib: r.number("store.cache_mib", 8..=1_048_576),
             free_mib_min: r.number("store.free_mib_min", 0..=1_048_576),
+            filter_mib: r.number("store.filter_mib", 0..=4_096),
             log_mib: r.number("store.log_mib", 1..=1_024),
             fold_every: r.millis("store.fold_every_ms", 10..=600_000),
             queue_max: r.number("store.queue_max", 1..=1_000_000),

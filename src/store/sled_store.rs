@@ -6,15 +6,15 @@
 
 mod beat;
 mod engine;
+mod filter;
 mod key;
 mod memtable;
 mod outbox;
-mod seen;
 mod tree;
 mod wal;
 
 use std::{
-    fmt,
+    fmt, io,
     ops::Range,
     path::PathBuf,
     sync::{
@@ -33,6 +33,7 @@ pub use tree::OpenError;
 
 use beat::Beat;
 use engine::{Engine, EngineError, Planned};
+use key::Key;
 
 use super::{Change, Committed, Outbox, Page, Snapshot, SnapshotStore, StoreFault};
 use crate::record::PhoneNumber;
@@ -62,6 +63,9 @@ pub struct SledSettings {
     /// Below so many MiB of free disk, changes are refused. Default 256: what sled writes while it moves
     /// its 512 KiB segments about, with room for an operator to act. 0 switches the guard off.
     pub free_mib_min: u64,
+    /// MiB of bits that tell which numbers there are, so that a new one is not looked for. Default 16: 10 million numbers;
+    /// with many more of them some are looked for in vain. 0: every one is looked for.
+    pub filter_mib: u64,
     /// MiB of changes that may wait in one segment of the log, and about as much in memory; there are two at most. Above
     /// half of it they are folded at once; when there is no room changes are refused. Default 64: five seconds of
     /// 30,000 changes each.
@@ -79,6 +83,7 @@ impl SledSettings {
             durability: Durability::Fsync,
             cache_mib: 256,
             free_mib_min: 256,
+            filter_mib: 16,
             log_mib: 64,
             fold_every: Duration::from_secs(5),
         }
@@ -109,6 +114,7 @@ struct Shared {
 #[derive(Debug)]
 struct Threads {
     folder: Beat,
+    _filter: Beat,
     _flusher: Option<Beat>,
 }
 
@@ -126,16 +132,8 @@ impl SledStore {
             failed: CancellationToken::new(),
             fold_seconds: histogram!("otpd_store_fold_seconds"),
         });
-        let thread = |name, every, work: fn(&Shared)| {
-            let shared = Arc::clone(&shared);
-            let started = Beat::start(name, every, move || work(&shared));
-            started.map_err(|error| OpenError::Engine(format!("no thread: {}", error.kind())))
-        };
-        let flusher = match settings.durability {
-            Durability::Fsync => None,
-            Durability::Buffered => Some(thread("store-flusher", BUFFERED_FLUSH_EVERY, Shared::flush)?),
-        };
-        let threads = Threads { folder: thread("store-folder", settings.fold_every, Shared::fold)?, _flusher: flusher };
+        let threads =
+            shared.threads(settings).map_err(|error| OpenError::Engine(format!("no thread: {}", error.kind())))?;
         Ok(Self {
             shared,
             durability: settings.durability,
@@ -213,6 +211,16 @@ fn has_room(engine: &Engine, wanted_mib: u64) -> Result<(), &'static str> {
 
 const CLOSED: StoreFault = StoreFault::Refused("store closed");
 
+/// How often the filter is looked at, whether it is to be built anew.
+const FILTER_LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// A filter that is being built.
+#[derive(Debug)]
+struct Walk {
+    /// The last number that was noted.
+    after: Option<Key>,
+}
+
 /// What is written of an event beside it: tries and when it is due.
 const EVENT_HEADER: usize = 9;
 
@@ -246,6 +254,42 @@ impl Shared {
         let engine = self.engine().ok()?;
         let done = act(engine.as_ref()?);
         done.map_err(|error| self.fail(&error)).ok()
+    }
+
+    fn threads(self: &Arc<Self>, settings: &SledSettings) -> io::Result<Threads> {
+        let (to_fold, to_flush, to_filter) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        let fold_every = settings.fold_every;
+        let folder = Beat::start("store-folder", fold_every, move || {
+            to_fold.fold();
+            fold_every
+        })?;
+        let flusher = match settings.durability {
+            Durability::Fsync => None,
+            Durability::Buffered => Some(Beat::start("store-flusher", BUFFERED_FLUSH_EVERY, move || {
+                to_flush.flush();
+                BUFFERED_FLUSH_EVERY
+            })?),
+        };
+        let mut walk = None;
+        let filter = Beat::start("store-filter", Duration::ZERO, move || to_filter.filter(&mut walk))?;
+        Ok(Threads { folder, _filter: filter, _flusher: flusher })
+    }
+
+    /// One step of building the filter; answers when the next one is to be.
+    fn filter(&self, walk: &mut Option<Walk>) -> Duration {
+        let started = Instant::now();
+        let Ok(engine) = self.engine() else { return FILTER_LOOK_EVERY };
+        let Some(engine) = engine.as_ref() else { return FILTER_LOOK_EVERY };
+        let step = match walk.take() {
+            Some(Walk { after }) => {
+                engine.filter_page(after).map(|after| after.map(|after| Walk { after: Some(after) }))
+            }
+            None => engine.begin_filter().map(|begun| begun.then_some(Walk { after: None })),
+        };
+        // Without it all is as right and a little slower, so a bad page is no reason to stop.
+        *walk = step.inspect_err(|error| tracing::warn!(%error, "filter of numbers not built")).ok().flatten();
+        // Behind the traffic: a third of a core at most.
+        if walk.is_some() { 2 * started.elapsed() } else { FILTER_LOOK_EVERY }
     }
 
     /// Makes durable what was acknowledged before it was.

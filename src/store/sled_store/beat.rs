@@ -1,4 +1,5 @@
-//! A thread that does one thing every so often, sooner when it is woken, and ends when it is dropped.
+//! A thread that does one thing again and again, after a pause that the work itself names or sooner when it is woken, and
+//! ends when it is dropped.
 
 use std::{
     fmt, io,
@@ -41,8 +42,8 @@ impl Desk {
     }
 
     /// Waits for its time or a word; false: it is over.
-    fn wait(&self, every: Duration) -> bool {
-        let waiting = self.changed.wait_timeout_while(self.told(), every, |told| *told == Told::Wait);
+    fn wait(&self, pause: Duration) -> bool {
+        let waiting = self.changed.wait_timeout_while(self.told(), pause, |told| *told == Told::Wait);
         let (mut told, _) = waiting.unwrap_or_else(PoisonError::into_inner);
         if *told == Told::Stop {
             return false;
@@ -53,14 +54,18 @@ impl Desk {
 }
 
 impl Beat {
-    /// Starts the thread; `work` is first done after `every`.
-    pub(super) fn start(name: &str, every: Duration, work: impl Fn() + Send + 'static) -> io::Result<Self> {
+    /// Starts the thread; `work` is first done after `pause`, and answers the next one.
+    pub(super) fn start(
+        name: &str,
+        mut pause: Duration,
+        mut work: impl FnMut() -> Duration + Send + 'static,
+    ) -> io::Result<Self> {
         let desk = Arc::new(Desk { told: Mutex::new(Told::Wait), changed: Condvar::new() });
         let thread = thread::Builder::new().name(name.to_owned()).spawn({
             let desk = Arc::clone(&desk);
             move || {
-                while desk.wait(every) {
-                    work();
+                while desk.wait(pause) {
+                    pause = work();
                 }
             }
         })?;

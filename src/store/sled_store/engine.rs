@@ -20,10 +20,10 @@ use sled::IVec;
 
 use super::{
     SledSettings,
+    filter::Filter,
     key::Key,
     memtable::{KeyRange, Memtable, Ops},
     outbox::{BEHIND_NUMBERS, SledOutbox},
-    seen::{Current, Seen},
     tree::{OpenError, Tree},
     wal::{ENTRY_OVERHEAD, Wal, WalError},
 };
@@ -40,6 +40,8 @@ const OPENINGS: &[u8] = b"openings";
 const FOLDED: &[u8] = b"folded";
 /// Where the log is, in sled's directory.
 const LOG: &str = "log";
+/// Entries looked at between two pauses while a filter is built: some milliseconds.
+const FILTER_PAGE: usize = 1_024;
 /// Most bytes of an entry of the log beside its value.
 const ENTRY_BYTES: usize = ENTRY_OVERHEAD + 10;
 
@@ -83,8 +85,17 @@ pub(super) struct Engine {
     /// which counts as a failure.
     writer: Mutex<Wal>,
     memtable: Memtable,
-    seen: Seen,
+    filter: Filter,
     pub(super) outbox: SledOutbox,
+}
+
+/// What is stored for a number, as far as compare-and-set goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Current {
+    /// This version, or nothing.
+    Is(Option<u64>),
+    /// Bytes without a header: no version matches them.
+    Unreadable,
 }
 
 /// What a batch comes to.
@@ -103,7 +114,8 @@ impl Engine {
         let cannot = |error: EngineError| OpenError::Engine(error.to_string());
         let (wal, replayed) = open_log(&tree, settings).map_err(cannot)?;
         let (writer, memtable) = (Mutex::new(wal), Memtable::of(replayed));
-        let engine = Self { tree, writer, memtable, seen: Seen::default(), outbox: SledOutbox::default() };
+        let filter = Filter::new(settings.filter_mib);
+        let engine = Self { tree, writer, memtable, filter, outbox: SledOutbox::default() };
         engine.outbox.count(&engine).map_err(cannot)?;
         Ok(engine)
     }
@@ -126,29 +138,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn load(&self, phone: PhoneNumber) -> Result<Option<Snapshot>, EngineError> {
-        let (round, key) = (self.seen.round(), Key::from(phone.to_key()));
-        let found = match self.memtable.get(&key) {
-            Some(wanted) => wanted,
-            None => {
-                let found = self.tree.get(&key)?;
-                self.seen.note(round, phone, version(found.as_ref()));
-                found
-            }
-        };
-        found.map(|bytes| snapshot(&bytes).ok_or(EngineError::Headless)).transpose()
+    /// The entry of a number.
+    fn of(&self, phone: PhoneNumber) -> Result<Option<IVec>, EngineError> {
+        let key = Key::from(phone.to_key());
+        if self.filter.may_have(&key) { self.get(&key) } else { Ok(None) }
     }
 
-    /// The version that a change has to name.
-    fn current(&self, phone: PhoneNumber) -> Result<Current, EngineError> {
-        let key = Key::from(phone.to_key());
-        if let Some(wanted) = self.memtable.get(&key) {
-            return Ok(version(wanted.as_ref()));
-        }
-        match self.seen.get(phone) {
-            Some(seen) => Ok(seen),
-            None => Ok(version(self.tree.get(&key)?.as_ref())),
-        }
+    pub(super) fn load(&self, phone: PhoneNumber) -> Result<Option<Snapshot>, EngineError> {
+        self.of(phone)?.map(|bytes| snapshot(&bytes).ok_or(EngineError::Headless)).transpose()
     }
 
     /// Up to `limit` entries of a range, in order, and behind which key to go on; `None` at its end.
@@ -181,8 +178,7 @@ impl Engine {
     }
 
     pub(super) fn scan(&self, after: Option<PhoneNumber>, limit: usize) -> Result<Page, EngineError> {
-        let from = after.map_or(Bound::Unbounded, |phone| Bound::Excluded(Key::from(phone.to_key())));
-        let mut range = (from, Bound::Excluded(Key::from([BEHIND_NUMBERS])));
+        let mut range = numbers(after.map(|phone| Key::from(phone.to_key())));
         loop {
             let (entries, next) = self.range(&range, limit)?;
             let mut page = Page::default();
@@ -208,7 +204,7 @@ impl Engine {
             let key = Key::from(change.phone.to_key());
             let current = match planned.ops.get(&key) {
                 Some(wanted) => version(wanted.as_ref()),
-                None => self.current(change.phone)?,
+                None => version(self.of(change.phone)?.as_ref()),
             };
             planned.outcomes.push(if current == Current::Is(change.expected) {
                 planned.ops.insert(key, change.next.as_ref().map(|next| IVec::from(next.bytes.as_slice())));
@@ -243,6 +239,7 @@ impl Engine {
         if durable {
             wal.sync()?;
         }
+        self.filter.add(ops.keys().filter(|key| is_number(key)));
         self.memtable.apply(ops);
         Ok(())
     }
@@ -268,10 +265,29 @@ impl Engine {
         let Some((folding, upto)) = self.memtable.folding() else { return Ok(0) };
         self.tree.write(&folding)?;
         self.tree.set_counter(FOLDED, upto)?;
-        self.seen.next_round();
         self.memtable.folded();
         self.writer()?.forget(upto)?;
         Ok(folding.len())
+    }
+
+    /// Begins another filter, if it is time to: [`Self::filter_page`] is to go through all there is then.
+    pub(super) fn begin_filter(&self) -> Result<bool, EngineError> {
+        let is_due = self.filter.is_due();
+        if is_due {
+            let _turn = self.writer()?;
+            self.filter.begin();
+        }
+        Ok(is_due)
+    }
+
+    /// Notes the numbers of a page behind `after` in the filter that was begun; answers behind which to go on.
+    pub(super) fn filter_page(&self, after: Option<Key>) -> Result<Option<Key>, EngineError> {
+        let (entries, next) = self.range(&numbers(after), FILTER_PAGE)?;
+        self.filter.note(entries.iter().map(|(key, _)| key));
+        if next.is_none() {
+            self.filter.finish();
+        }
+        Ok(next)
     }
 
     /// Moves the durable counter of user ids on by `count`.
@@ -303,6 +319,15 @@ fn open_log(tree: &Tree, settings: &SledSettings) -> Result<(Wal, Ops), EngineEr
     let epoch = tree.lease(OPENINGS, 1)?.start;
     let folded = tree.counter(FOLDED)?;
     Ok(Wal::open(&settings.path.join(LOG), epoch, folded, settings.log_mib.max(1) << 20)?)
+}
+
+/// The entries of numbers behind `after`.
+fn numbers(after: Option<Key>) -> KeyRange {
+    (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Excluded(Key::from([BEHIND_NUMBERS])))
+}
+
+fn is_number(key: &Key) -> bool {
+    key.as_ref().first().is_some_and(|first| *first < BEHIND_NUMBERS)
 }
 
 fn version(bytes: Option<&IVec>) -> Current {

@@ -141,3 +141,48 @@ fn a_full_log_refuses_until_it_is_folded() {
     engine.tree.close_abruptly();
     assert_eq!(versions(&open(&directory), 100).len(), 21);
 }
+
+/// Builds a filter, and calls `between` after each of its pages.
+fn build_filter(engine: &Engine, mut between: impl FnMut()) {
+    assert!(engine.begin_filter().unwrap());
+    let mut after = None;
+    loop {
+        after = engine.filter_page(after).unwrap();
+        if after.is_none() {
+            return;
+        }
+        between();
+    }
+}
+
+/// A number that is there is found whatever the filter has seen of it: in the tree, in the memtable, written or deleted
+/// and written again while the filter was built.
+#[test]
+fn the_filter_hides_nothing_and_answers_for_what_is_new() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(&directory);
+    let numbers = 3 * FILTER_PAGE as u64;
+    let written: Vec<_> = (0..numbers).map(|number| change(number, 0, 1)).collect();
+    let (first, second) = written.split_at(2 * FILTER_PAGE);
+    commit(&engine, first);
+    engine.fold().unwrap();
+    commit(&engine, second);
+    let mut page = 0;
+    build_filter(&engine, || {
+        // Before and behind the walk.
+        let (low, high) = (page, numbers - 1 - page);
+        commit(&engine, &[change(low, 1, 0), change(high, 1, 0), change(numbers + page, 0, 1)]);
+        engine.fold().unwrap();
+        commit(&engine, &[change(low, 0, 2), change(high, 0, 2)]);
+        page += 1;
+    });
+    assert!(page >= 2);
+    commit(&engine, &[change(2 * numbers, 0, 1)]);
+    let there = (0..numbers + page).chain([2 * numbers]);
+    for number in there {
+        assert!(engine.load(phone(number)).unwrap().is_some(), "{number}");
+    }
+    let absent = |number: &u64| !engine.filter.may_have(&Key::from(phone(*number).to_key()));
+    assert!((3 * numbers..4 * numbers).filter(absent).count() > 3 * FILTER_PAGE - 10);
+    assert!(!engine.begin_filter().unwrap(), "it is good for long");
+}
