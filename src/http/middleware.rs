@@ -75,6 +75,11 @@ impl RequestId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The text of a request's id, shared; empty where the edge is missing.
+    pub(super) fn of(parts: &Parts) -> Arc<str> {
+        parts.extensions.get::<Self>().map(|id| Arc::clone(&id.0)).unwrap_or_default()
+    }
 }
 
 /// Wraps a complete router. Sets its fallbacks (404 and 405 as problems), so no other may be set before.

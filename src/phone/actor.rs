@@ -81,15 +81,16 @@ impl PhoneActor {
         &self.guard.registry
     }
 
-    async fn apply(&self, job: Job, cache: &mut Cache) {
+    async fn apply(&self, job: Box<Job>, cache: &mut Cache) {
         if job.is_abandoned() {
             return;
         }
         let answer = self.judge(&job.policy, &job.request, cache).await;
         self.report_move(cache);
+        let Job { port, permit, .. } = *job;
         // Before the answer: who has it may ask again at once.
-        drop(job.permit);
-        match (job.port, answer) {
+        drop(permit);
+        match (port, answer) {
             (Some(port), answer) => {
                 let _caller_gone = port.send(answer);
             }
@@ -291,7 +292,7 @@ impl Actor for PhoneActor {
     ) -> Result<(), ActorProcessingErr> {
         // Boxed, so that an idle actor does not carry the room that its busiest moment needs.
         match message {
-            Message::Apply(job) => Box::pin(self.apply(*job, cache)).await,
+            Message::Apply(job) => Box::pin(self.apply(job, cache)).await,
             Message::Retire => Box::pin(self.retire(cache)).await,
         }
         Ok(())

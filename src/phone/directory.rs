@@ -103,8 +103,10 @@ impl Directory {
         let deadline = Instant::now() + self.registry.settings.call_timeout();
         let (port, answer) = oneshot::channel();
         let job = Box::new(Job { policy, request, port: Some(port), permit: None });
-        let delivery = self.deliver(phone, job)?;
-        self.forward(phone, delivery, deadline).await?;
+        if let back @ Delivery::Back(..) = self.deliver(phone, job)? {
+            // Boxed: rare, and every request would carry room for it.
+            Box::pin(self.forward(phone, back, deadline)).await?;
+        }
         match timeout_at(deadline, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(Fault::Unknown),

@@ -38,6 +38,7 @@ mod verification;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
+use futures_util::FutureExt;
 use tokio_util::task::TaskTracker;
 
 pub use self::{
@@ -244,18 +245,19 @@ impl Service {
 
     /// Runs a use case to its end, so that it is told of (in its result, the audit log and the metrics) even if the client
     /// hangs up between the change and the answer (security 35).
-    async fn to_its_end<T, F>(
+    fn to_its_end<T, F>(
         &self,
         dialect: &Dialect,
         origin: &Origin,
         work: impl FnOnce(Self, Dialect, Origin) -> F,
-    ) -> Result<T, Failure>
+    ) -> impl Future<Output = Result<T, Failure>>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
         let work = work(self.clone(), dialect.clone(), origin.clone());
-        to_its_end::to_its_end(&self.tasks, work).await.unwrap_or(Err(Failure::Internal("a use case panicked")))
+        to_its_end::to_its_end(&self.tasks, work)
+            .map(|ended| ended.unwrap_or(Err(Failure::Internal("a use case panicked"))))
     }
 
     /// A purpose that stands for a text which is none by itself: 24 hexadecimal digits. Keyed, so that nobody can look
@@ -305,11 +307,16 @@ impl Service {
 
     /// Asks a number's actor. An account found on its way is brought home first, and then it is asked once more.
     async fn ask(&self, dialect: &Dialect, phone: PhoneNumber, request: Request) -> Result<Reply, Failure> {
-        let reply = self.ask_once(dialect, phone, request.clone()).await?;
+        let again = request.clone();
+        let reply = self.ask_once(dialect, phone, request).await?;
         let Outcome::Refused(Refusal::MoveUnfinished(unfinished)) = reply.outcome else { return Ok(reply) };
-        // Whatever comes of it, the second answer is the caller's.
-        let _finished = self.finish_move(dialect, unfinished, None).await;
-        self.ask_once(dialect, phone, request).await
+        // Boxed: rare, and every request would carry room for it.
+        let once_more = async {
+            // Whatever comes of it, the second answer is the caller's.
+            let _finished = self.finish_move(dialect, unfinished, None).await;
+            self.ask_once(dialect, phone, again).await
+        };
+        Box::pin(once_more).await
     }
 
     async fn ask_once(&self, dialect: &Dialect, phone: PhoneNumber, request: Request) -> Result<Reply, Failure> {

@@ -40,7 +40,7 @@ impl Service {
         self.proven(dialect, origin, phone, request.idempotency.as_ref())?;
         let clearance = match self.clear(dialect, origin, phone, (way, parts)).await {
             Ok(clearance) => clearance,
-            Err(failure) => return self.not_cleared(dialect, origin, phone, (&request, failure)).await,
+            Err(failure) => return Box::pin(self.not_cleared(dialect, origin, phone, (&request, failure))).await,
         };
         self.to_its_end(dialect, origin, |service, dialect, origin| async move {
             service.issue_now(&dialect, &origin, phone, request, clearance).await

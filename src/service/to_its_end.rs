@@ -13,10 +13,11 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-/// The work of one request.
-struct ToItsEnd<'a, T: 'static> {
+/// The work of one request. On the heap from the first: it is large, and whoever awaits it has no use for room of its size.
+pub(super) struct ToItsEnd<'a, T: 'static> {
     /// `None` once it has ended.
     work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+    has_begun: bool,
     tasks: &'a TaskTracker,
 }
 
@@ -28,18 +29,19 @@ pub(super) struct Panicked;
 ///
 /// # Errors
 /// [`Panicked`], so that the caller answers in its own form. Nothing of `work` is used after that.
-pub(super) async fn to_its_end<T: Send + 'static>(
+pub(super) fn to_its_end<T: Send + 'static>(
     tasks: &TaskTracker,
     work: impl Future<Output = T> + Send + 'static,
-) -> Result<T, Panicked> {
+) -> ToItsEnd<'_, Result<T, Panicked>> {
     let work = AssertUnwindSafe(work).catch_unwind().map(|ended| ended.map_err(|_| Panicked));
-    ToItsEnd { work: Some(Box::pin(work)), tasks }.await
+    ToItsEnd { work: Some(Box::pin(work)), has_begun: false, tasks }
 }
 
 impl<T> Future for ToItsEnd<'_, T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        self.has_begun = true;
         let Some(work) = &mut self.work else { return Poll::Pending };
         let polled = work.as_mut().poll(cx);
         if polled.is_ready() {
@@ -51,7 +53,7 @@ impl<T> Future for ToItsEnd<'_, T> {
 
 impl<T> Drop for ToItsEnd<'_, T> {
     fn drop(&mut self) {
-        let Some(work) = self.work.take() else { return };
+        let Some(work) = self.work.take().filter(|_| self.has_begun) else { return };
         // Without a runtime the process is over.
         if let Ok(runtime) = Handle::try_current() {
             let _goes_on = runtime.spawn(self.tasks.track_future(async move { drop(work.await) }));

@@ -4,9 +4,14 @@
 //! A dialect may put claims of its original beside ours in access and refresh tokens, so unknown ones are
 //! ignored there; a receipt holds nothing else.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::HexId;
+use super::{
+    HexId,
+    verify::{Checked, Claims},
+};
 use crate::record::PhoneNumber;
 
 /// `typ` of an access token (RFC 9068).
@@ -126,21 +131,41 @@ pub enum Refresh {
     Refresh,
 }
 
+macro_rules! claims {
+    ($($kind:ty),*) => {$(
+        impl Claims for $kind {
+            fn checked(&self) -> Checked<'_> {
+                let Self { iss, aud, iat, nbf, exp, .. } = self;
+                Checked { iss, aud, iat: *iat, nbf: *nbf, exp: *exp }
+            }
+        }
+    )*};
+}
+
+claims!(AccessClaims, RefreshClaims, ReceiptClaims);
+
 /// A number, or the text that this number prints as.
 fn user_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        Number(u64),
-        Text(String),
-    }
-    match Written::deserialize(deserializer)? {
-        Written::Number(id) => Ok(id),
-        Written::Text(text) => {
-            let id: u64 = text.parse().map_err(|_| de::Error::custom("not a user id"))?;
-            if id.to_string() == text { Ok(id) } else { Err(de::Error::custom("not a user id")) }
+    struct Written;
+
+    impl de::Visitor<'_> for Written {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a user id")
+        }
+
+        fn visit_u64<E: de::Error>(self, id: u64) -> Result<u64, E> {
+            Ok(id)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
+            let id = text.parse().ok().filter(|id: &u64| id.to_string() == text);
+            id.ok_or_else(|| E::invalid_value(de::Unexpected::Other("another text"), &self))
         }
     }
+
+    deserializer.deserialize_any(Written)
 }
 
 mod e164 {

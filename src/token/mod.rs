@@ -35,5 +35,5 @@ pub use maker::{
 pub use sealing::{SealingInfo, SealingKeyFile, SealingSecret};
 pub use signing::{SigningKeys, SigningOptions};
 pub use signing_file::{KeyInfo, KeyState, SigningKeyFile};
-pub use verify::{Expected, KID_BYTES_MAX, TOKEN_BYTES_MAX};
+pub use verify::{Checked, Claims, Expected, KID_BYTES_MAX, TOKEN_BYTES_MAX};
 pub use weak_secret::{SECRET_BYTES_MIN, WeakSecret, check_secret};

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize,
     de::{DeserializeOwned, IgnoredAny},
 };
 
@@ -49,31 +49,31 @@ struct ReadHeader<'a> {
     crit: Option<IgnoredAny>,
 }
 
-/// The claims that are checked, whatever the token is for. Read for themselves: the whole as a map of values would cost
-/// more than the signature.
-#[derive(Deserialize)]
-struct Checked<'a> {
-    #[serde(borrow)]
-    iss: Cow<'a, str>,
-    #[serde(borrow)]
-    aud: Cow<'a, str>,
-    exp: u64,
-    #[serde(default, deserialize_with = "whole_seconds")]
-    nbf: Option<u64>,
-    #[serde(default, deserialize_with = "whole_seconds")]
-    iat: Option<u64>,
+/// Claims that are checked whatever the token is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Checked<'a> {
+    /// Who issued it.
+    pub iss: &'a str,
+    /// Whom it is for.
+    pub aud: &'a str,
+    /// When it was issued, in seconds.
+    pub iat: u64,
+    /// First second in which it is good.
+    pub nbf: u64,
+    /// First second in which it is no longer good.
+    pub exp: u64,
 }
 
-/// Where it is present it is a whole number of seconds that is not negative; not `null` either.
-fn whole_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    u64::deserialize(deserializer).map(Some)
+/// Claims of one kind of token.
+pub trait Claims: DeserializeOwned {
+    /// What is checked of them.
+    fn checked(&self) -> Checked<'_>;
 }
 
 impl SigningKeys {
     /// The claims of a token that one of our keys signed, of an expected kind, for the expected parties, and
-    /// in its time. `exp` is required; `nbf` and `iat` hold where present; all are whole seconds as JSON
-    /// integers, anything else is invalid.
-    pub fn verify<C: DeserializeOwned>(&self, token: &str, expected: &Expected<'_>) -> Result<C, TokenError> {
+    /// in its time: whole seconds as JSON integers, anything else is invalid.
+    pub fn verify<C: Claims>(&self, token: &str, expected: &Expected<'_>) -> Result<C, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::Invalid);
         }
@@ -83,18 +83,16 @@ impl SigningKeys {
         if !header.typ.is_some_and(|typ| expected.typ.contains(&typ.as_ref())) {
             return Err(TokenError::WrongType);
         }
-        let checked: Checked<'_> = serde_json::from_slice(&payload).map_err(|_| TokenError::Invalid)?;
-        if checked.iss != expected.issuer || checked.aud != expected.audience {
+        let claims: C = serde_json::from_slice(&payload).map_err(|_| TokenError::Invalid)?;
+        let Checked { iss, aud, iat, nbf, exp } = claims.checked();
+        if iss != expected.issuer || aud != expected.audience {
             return Err(TokenError::Invalid);
         }
-        let begins = checked.nbf.max(checked.iat).unwrap_or_default();
-        let claims = serde_json::from_slice(&payload).map_err(|_| TokenError::Invalid)?;
-
         let now = expected.now.0 / SECOND;
-        if now.saturating_add(expected.leeway_s) < begins {
+        if now.saturating_add(expected.leeway_s) < nbf.max(iat) {
             return Err(TokenError::Invalid);
         }
-        if now >= checked.exp.saturating_add(expected.leeway_s) { Err(TokenError::Expired) } else { Ok(claims) }
+        if now >= exp.saturating_add(expected.leeway_s) { Err(TokenError::Expired) } else { Ok(claims) }
     }
 
     /// The payload of a well-signed token. The key is found by its exact id and brings its algorithm; the header's `alg`

@@ -6,11 +6,11 @@ use otpd::{
     entropy::OsEntropy,
     record::UnixMillis,
     token::{
-        ACCESS_TYP, Algorithm, Expected, HexId, RECEIPT_LIFE_S, RECEIPT_TYP, REFRESH_TYP, Shape, TOKEN_BYTES_MAX,
-        TokenError, TokenFault, TokenMaker, TokenSettings,
+        ACCESS_TYP, AccessClaims, Algorithm, Expected, HexId, RECEIPT_LIFE_S, RECEIPT_TYP, REFRESH_TYP, Shape,
+        TOKEN_BYTES_MAX, TokenError, TokenFault, TokenMaker, TokenSettings,
     },
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use crate::kit::{
     Home, ISSUER, NOW, NOW_S, access, at, claims, forge, grant, part, phone, receipt_grant, refresh_grant,
@@ -70,7 +70,10 @@ fn kinds_are_not_swapped() {
         assert_eq!(maker.read_refresh(token, NOW).err(), outcome(REFRESH_TYP), "{typ} as refresh");
     }
     let several = Expected { typ: &["JWT", ACCESS_TYP], issuer: ISSUER, audience: ISSUER, now: NOW, leeway_s: 0 };
-    assert_eq!(all.iter().filter(|(_, token)| keys.verify::<Value>(token.expose(), &several).is_ok()).count(), 2);
+    assert_eq!(
+        all.iter().filter(|(_, token)| keys.verify::<AccessClaims>(token.expose(), &several).is_ok()).count(),
+        2
+    );
 
     // Right kind in the header, another kind's claims: the claims don't fit either.
     let dressed = keys.sign(ACCESS_TYP, &part(all[1].1.expose(), 1)).unwrap();
@@ -169,10 +172,10 @@ fn token_length_has_one_limit_on_both_sides() {
         let mut padded = claims();
         padded["padding"] = json!("x".repeat(padding));
         let forged = forge(&header, &padded, &home.secret(), jsonwebtoken::Algorithm::HS256);
-        let read = keys.verify::<Value>(&forged, &expected);
+        let read = keys.verify::<AccessClaims>(&forged, &expected);
         match keys.sign("JWT", &padded) {
             Ok(token) => {
-                assert!(read.is_ok() && keys.verify::<Value>(token.expose(), &expected).is_ok());
+                assert!(read.is_ok() && keys.verify::<AccessClaims>(token.expose(), &expected).is_ok());
                 longest_read = forged.len();
             }
             Err(fault) => {

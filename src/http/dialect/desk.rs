@@ -190,7 +190,7 @@ pub(super) async fn serve(desk: Arc<Desk>, routes: Vec<&'static Route>, request:
 fn origin(parts: &Parts, client: Option<ClientIp>) -> Origin {
     let nobody = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
     Origin {
-        request_id: parts.extensions.get::<RequestId>().map_or("", RequestId::as_str).into(),
+        request_id: RequestId::of(parts),
         address: client.map_or(nobody, |client| client.ip),
         bucket: client.map_or(nobody, |client| client.bucket.address()),
         caller: None,

@@ -52,7 +52,7 @@ pub(super) struct UserCall {
 
 impl Visitor {
     fn read(v1: &V1, parts: &Parts) -> Result<Self, Problem> {
-        let request_id = parts.extensions.get::<RequestId>().map_or("", RequestId::as_str);
+        let request_id = RequestId::of(parts);
         let client = parts.extensions.get::<ClientIp>().copied();
         let nobody = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
         let address = client.map_or(nobody, |client| client.ip);
@@ -61,12 +61,12 @@ impl Visitor {
             Err(problem) => {
                 // Counted first: guessing at keys must not be free, nor fill the log.
                 count(v1, parts)?;
-                v1.service.turned_away(&v1.dialect, "key", address, request_id);
+                v1.service.turned_away(&v1.dialect, "key", address, &request_id);
                 return Err(problem);
             }
         };
         let origin = Origin {
-            request_id: request_id.into(),
+            request_id,
             address,
             bucket: client.map_or(nobody, |client| client.bucket.address()),
             caller,

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -23,8 +28,8 @@ use crate::{
     token::HexId,
 };
 
-pub(super) async fn read(call: UserCall) -> Json<Value> {
-    Json(render::user(call.user.phone, &call.user.account))
+pub(super) async fn read(call: UserCall) -> Response {
+    Json(render::user(call.user.phone, &call.user.account)).into_response()
 }
 
 /// A field that is absent stays, one that is null is cleared.
@@ -55,10 +60,10 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Str
     Option::deserialize(deserializer).map(Some)
 }
 
-pub(super) async fn update(State(v1): State<Arc<V1>>, call: UserCallWith<ProfileBody>) -> Result<Json<Value>, Refused> {
+pub(super) async fn update(State(v1): State<Arc<V1>>, call: UserCallWith<ProfileBody>) -> Result<Response, Refused> {
     let patch = patch(call.body)?;
     let account = v1.service.update_profile(&v1.dialect, &call.origin, &call.user, patch).await?;
-    Ok(Json(render::user(call.user.phone, &account)))
+    Ok(Json(render::user(call.user.phone, &account)).into_response())
 }
 
 fn patch(body: ProfileBody) -> Result<ProfilePatch, Refused> {

@@ -5,40 +5,38 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use super::{super::rate_headers::IDEMPOTENCY_REPLAYED, refusal::write_quota};
 use crate::{
-    record::{
-        Account, ChallengeView, Delivery, DeliveryState, Export, PhoneNumber, SECOND, Session, Status, UnixMillis,
-    },
-    service::{Answer, SignedInTokens, Verification},
+    record::{Account, Delivery, DeliveryState, Export, Label, PhoneNumber, SECOND, Session, Status, UnixMillis},
+    service::{Answer, Code, SignedInTokens, Verification},
     token::Token,
     webhooks::DeadLetter,
 };
 
 /// The answer of every call on a verification.
 #[derive(Debug, Serialize)]
-pub(super) struct VerificationBody {
-    id: String,
+pub(super) struct VerificationBody<'a> {
+    id: &'a str,
     status: &'static str,
     to_masked: String,
-    purpose: String,
-    channel: String,
-    created_at: String,
-    expires_at: String,
+    purpose: &'a str,
+    channel: &'a str,
+    created_at: Time,
+    expires_at: Time,
     attempts_remaining: u8,
     resend: ResendBody,
-    deliveries: Vec<DeliveryBody>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    metadata: Map<String, Value>,
+    deliveries: Vec<DeliveryBody<'a>>,
+    #[serde(skip_serializing_if = "Metadata::is_empty")]
+    metadata: Metadata<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    receipt: Option<String>,
+    receipt: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     is_new_user: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
+    code: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,17 +46,41 @@ struct ResendBody {
 }
 
 #[derive(Debug, Serialize)]
-struct DeliveryBody {
-    channel: String,
-    route: Option<String>,
+struct DeliveryBody<'a> {
+    channel: &'a str,
+    route: Option<&'a str>,
     status: &'static str,
-    at: String,
+    at: Time,
 }
 
 /// RFC 3339, UTC, with milliseconds.
-pub(super) fn time(at: UnixMillis) -> String {
-    let timestamp = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    timestamp.map(|timestamp| format!("{timestamp:.3}")).unwrap_or_default()
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Time(pub(super) UnixMillis);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let timestamp = i64::try_from(self.0.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        match timestamp {
+            Some(timestamp) => serializer.collect_str(&format_args!("{timestamp:.3}")),
+            None => serializer.serialize_str(""), // after the year 9999
+        }
+    }
+}
+
+/// The back end's notes.
+#[derive(Debug)]
+struct Metadata<'a>(&'a [(String, String)]);
+
+impl Metadata<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Metadata<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, text)| (name, text)))
+    }
 }
 
 fn status(status: Status) -> &'static str {
@@ -72,10 +94,10 @@ fn status(status: Status) -> &'static str {
     }
 }
 
-fn delivery(delivery: &Delivery) -> DeliveryBody {
+fn delivery(delivery: &Delivery) -> DeliveryBody<'_> {
     DeliveryBody {
-        channel: delivery.channel.as_str().to_owned(),
-        route: delivery.route.map(|route| route.as_str().to_owned()),
+        channel: delivery.channel.as_str(),
+        route: delivery.route.as_ref().map(Label::as_str),
         status: match delivery.state {
             DeliveryState::Sending => "sending",
             DeliveryState::Accepted => "accepted",
@@ -85,42 +107,37 @@ fn delivery(delivery: &Delivery) -> DeliveryBody {
             DeliveryState::Delivered => "delivered",
             DeliveryState::Undelivered => "undelivered",
         },
-        at: time(delivery.at),
+        at: Time(delivery.at),
     }
 }
 
-/// The back end's notes.
-fn metadata(view: &ChallengeView) -> Map<String, Value> {
-    view.metadata.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str()))).collect()
-}
-
-impl VerificationBody {
-    pub(super) fn new(verification: &Verification, now: UnixMillis) -> Self {
+impl<'a> VerificationBody<'a> {
+    pub(super) fn new(verification: &'a Verification, now: UnixMillis) -> Self {
         let view = &verification.view;
         let open = view.status == Status::Pending;
         Self {
-            id: verification.id.clone(),
+            id: &verification.id,
             status: status(view.status),
             to_masked: verification.phone.masked(),
-            purpose: view.door.purpose.as_str().to_owned(),
-            channel: view.channel.as_str().to_owned(),
-            created_at: time(view.created_at),
-            expires_at: time(view.expires_at),
+            purpose: view.door.purpose.as_str(),
+            channel: view.channel.as_str(),
+            created_at: Time(view.created_at),
+            expires_at: Time(view.expires_at),
             attempts_remaining: view.attempts_remaining,
             resend: ResendBody {
                 allowed_in: if open { view.resend_at.since(now).div_ceil(SECOND) } else { 0 },
                 remaining: if open { view.resends_remaining } else { 0 },
             },
             deliveries: view.deliveries.iter().map(delivery).collect(),
-            metadata: metadata(view),
+            metadata: Metadata(&view.metadata),
             receipt: None,
             is_new_user: None,
-            code: verification.shown_code.as_ref().map(|code| code.reveal().to_owned()),
+            code: verification.shown_code.as_ref().map(Code::reveal),
         }
     }
 
-    pub(super) fn with_receipt(self, receipt: &Token, is_new_user: bool) -> Self {
-        Self { receipt: Some(receipt.expose().to_owned()), is_new_user: Some(is_new_user), ..self }
+    pub(super) fn with_receipt(self, receipt: &'a Token, is_new_user: bool) -> Self {
+        Self { receipt: Some(receipt.expose()), is_new_user: Some(is_new_user), ..self }
     }
 }
 
@@ -174,25 +191,44 @@ pub(super) fn tokens(of: &Answer<SignedInTokens>) -> Response {
 }
 
 /// The signed-in person.
-pub(super) fn user(phone: PhoneNumber, account: &Account) -> Value {
+#[derive(Debug, Serialize)]
+pub(super) struct UserBody<'a> {
+    user_id: u64,
+    phone_number: String,
+    phone_number_verified: bool,
+    name: Option<&'a str>,
+    first_name: Option<&'a str>,
+    last_name: Option<&'a str>,
+    email: Option<&'a str>,
+    bio: Option<&'a str>,
+    location: Option<&'a str>,
+    birth_date: Option<&'a str>,
+    avatar: Option<&'a str>,
+    locale: Option<&'a str>,
+    created_at: Time,
+    updated_at: Time,
+    verified_at: Time,
+}
+
+pub(super) fn user(phone: PhoneNumber, account: &Account) -> UserBody<'_> {
     let profile = &account.profile;
-    json!({
-        "user_id": account.user_id,
-        "phone_number": phone.to_e164(),
-        "phone_number_verified": true,
-        "name": profile.name,
-        "first_name": profile.first_name,
-        "last_name": profile.last_name,
-        "email": profile.email,
-        "bio": profile.bio,
-        "location": profile.location,
-        "birth_date": profile.birth_date,
-        "avatar": profile.avatar,
-        "locale": profile.locale,
-        "created_at": time(account.created_at),
-        "updated_at": time(account.updated_at),
-        "verified_at": time(account.verified_at),
-    })
+    UserBody {
+        user_id: account.user_id,
+        phone_number: phone.to_e164(),
+        phone_number_verified: true,
+        name: profile.name.as_deref(),
+        first_name: profile.first_name.as_deref(),
+        last_name: profile.last_name.as_deref(),
+        email: profile.email.as_deref(),
+        bio: profile.bio.as_deref(),
+        location: profile.location.as_deref(),
+        birth_date: profile.birth_date.as_deref(),
+        avatar: profile.avatar.as_deref(),
+        locale: profile.locale.as_deref(),
+        created_at: Time(account.created_at),
+        updated_at: Time(account.updated_at),
+        verified_at: Time(account.verified_at),
+    }
 }
 
 /// One of her sessions.
@@ -202,9 +238,9 @@ pub(super) fn session(sid: &str, session: &Session, current: bool) -> Value {
         "current": current,
         "dialect": session.door.dialect.as_str(),
         "client_id": session.client.as_str(),
-        "created_at": time(session.opened_at),
-        "refreshed_at": time(session.rotated_at),
-        "expires_at": time(session.expires_at),
+        "created_at": Time(session.opened_at),
+        "refreshed_at": Time(session.rotated_at),
+        "expires_at": Time(session.expires_at),
     })
 }
 
@@ -227,18 +263,18 @@ pub(super) fn export(phone: PhoneNumber, export: &Export, sessions: &[Value]) ->
             "dialect": view.door.dialect.as_str(),
             "purpose": view.door.purpose.as_str(),
             "channel": view.channel.as_str(),
-            "created_at": time(view.created_at),
-            "expires_at": time(view.expires_at),
+            "created_at": Time(view.created_at),
+            "expires_at": Time(view.expires_at),
             "attempts_remaining": view.attempts_remaining,
             "deliveries": view.deliveries.iter().map(delivery).collect::<Vec<_>>(),
-            "metadata": metadata(view),
+            "metadata": Metadata(&view.metadata),
         })
     });
     json!({
         "user": user(phone, &export.account),
         "sessions": sessions,
         "verifications": verifications.collect::<Vec<_>>(),
-        "messages_sent_at": export.sends.iter().map(|at| time(*at)).collect::<Vec<_>>(),
+        "messages_sent_at": export.sends.iter().map(|at| Time(*at)).collect::<Vec<_>>(),
         "consecutive_wrong_codes": export.failures,
     })
 }
