@@ -19,8 +19,9 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -105,6 +106,8 @@ struct Shared {
     engine: RwLock<Option<Engine>>,
     fault: OnceLock<StoreFault>,
     failed: CancellationToken,
+    /// Somebody waits for the fold: it takes no rests.
+    in_haste: AtomicBool,
     /// Events were put into the outbox.
     added: Arc<Notify>,
     fold_seconds: Histogram,
@@ -130,6 +133,7 @@ impl SledStore {
             engine: RwLock::new(Some(engine)),
             fault: OnceLock::new(),
             failed: CancellationToken::new(),
+            in_haste: AtomicBool::new(false),
             fold_seconds: histogram!("otpd_store_fold_seconds"),
         });
         let threads =
@@ -156,6 +160,7 @@ impl SledStore {
     }
 
     fn fold_soon(&self) {
+        self.shared.in_haste.store(true, Ordering::Relaxed);
         if let Some(threads) = &*self.threads.lock().unwrap_or_else(PoisonError::into_inner) {
             threads.folder.wake();
         }
@@ -211,6 +216,10 @@ fn has_room(engine: &Engine, wanted_mib: u64) -> Result<(), &'static str> {
 
 const CLOSED: StoreFault = StoreFault::Refused("store closed");
 
+/// So many times as long as it works a fold rests, unless it is waited for: a quarter of a core, and no millisecond of two.
+const FOLD_REST: u32 = 3;
+/// The longest work that counts: a slice that had to wait for the disk has rested already.
+const FOLD_REST_MAX: Duration = Duration::from_millis(5);
 /// How often the filter is looked at, whether it is to be built anew.
 const FILTER_LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -302,8 +311,17 @@ impl Shared {
     }
 
     fn fold(&self) {
-        let started = Instant::now();
-        if self.with_engine(Engine::fold).is_some_and(|entries| entries > 0) {
+        let (started, mut slice) = (Instant::now(), Instant::now());
+        let rest = || {
+            if !self.in_haste.load(Ordering::Relaxed) {
+                #[expect(clippy::disallowed_methods, reason = "no runtime thread, but the folder's own")]
+                thread::sleep(FOLD_REST * slice.elapsed().min(FOLD_REST_MAX));
+            }
+            slice = Instant::now();
+        };
+        let entries = self.with_engine(|engine| engine.fold(rest));
+        self.in_haste.store(false, Ordering::Relaxed);
+        if entries.is_some_and(|entries| entries > 0) {
             self.fold_seconds.record(started.elapsed().as_secs_f64());
         }
     }
@@ -375,6 +393,7 @@ impl SnapshotStore for SledStore {
 
     async fn close(&self) -> Result<(), StoreFault> {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.shared.in_haste.store(true, Ordering::Relaxed);
         let shared = Arc::clone(&self.shared);
         let close = move || {
             drop(threads); // joins them

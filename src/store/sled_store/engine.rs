@@ -42,6 +42,10 @@ const FOLDED: &[u8] = b"folded";
 const LOG: &str = "log";
 /// Entries looked at between two pauses while a filter is built: some milliseconds.
 const FILTER_PAGE: usize = 1_024;
+/// Entries that a fold writes between two rests: about a millisecond.
+const FOLD_SLICE: usize = 128;
+/// Slices after which it syncs what it has written so far: some MiB, so that no sync of the log stands behind all of it.
+const SLICES_PER_SYNC: usize = 32;
 /// Most bytes of an entry of the log beside its value.
 const ENTRY_BYTES: usize = ENTRY_OVERHEAD + 10;
 
@@ -253,8 +257,8 @@ impl Engine {
 
     /// Puts the memtable into the tree and lets the log forget it; answers how many entries there were. One at a time.
     /// It need not be atomic: until the mark behind it is durable the log has all of it, and what a crash leaves half
-    /// done is done once more.
-    pub(super) fn fold(&self) -> Result<usize, EngineError> {
+    /// done is done once more. `rest` is called between slices, so that others have their turn at cores and disk.
+    pub(super) fn fold(&self, mut rest: impl FnMut()) -> Result<usize, EngineError> {
         if !self.memtable.is_folding() {
             let mut wal = self.writer()?;
             // Once more, with the turn to write: a full log may have made the writer rotate.
@@ -263,7 +267,15 @@ impl Engine {
             }
         }
         let Some((folding, upto)) = self.memtable.folding() else { return Ok(0) };
-        self.tree.write(&folding)?;
+        let (mut entries, mut slices) = (folding.iter().peekable(), 0);
+        while entries.peek().is_some() {
+            self.tree.write(entries.by_ref().take(FOLD_SLICE))?;
+            slices += 1;
+            if slices % SLICES_PER_SYNC == 0 {
+                self.tree.make_durable()?;
+            }
+            rest();
+        }
         self.tree.set_counter(FOLDED, upto)?;
         self.memtable.folded();
         self.writer()?.forget(upto)?;
@@ -303,7 +315,7 @@ impl Engine {
     /// The last folds, then all files are let go.
     pub(super) fn close(self) -> Result<(), EngineError> {
         while self.memtable.is_folding() || !self.memtable.is_empty() {
-            self.fold()?;
+            self.fold(|| ())?;
         }
         self.tree.close()
     }

@@ -22,7 +22,7 @@ use sled::IVec;
 use super::{
     engine::{EngineError, Entries},
     key::Key,
-    memtable::{KeyRange, Ops},
+    memtable::KeyRange,
 };
 
 /// Why the store could not be opened. Without paths: the caller knows which one it named.
@@ -104,7 +104,7 @@ impl Tree {
 
     /// Writes entries one by one and not with `apply_batch`, which holds a process-wide lock: every load would wait on a
     /// runtime thread for the whole of it. In the order of keys: sled takes that with 0.85 of the CPU.
-    pub(super) fn write(&self, ops: &Ops) -> Result<(), EngineError> {
+    pub(super) fn write<'a>(&self, ops: impl Iterator<Item = (&'a Key, &'a Option<IVec>)>) -> Result<(), EngineError> {
         for (key, value) in ops {
             match value {
                 Some(value) => self.entries.insert(key, value.clone())?,
@@ -136,7 +136,7 @@ impl Tree {
 
     /// `flush()` writes sled's buffers and waits for `sync_file_range`, which reaches neither the file's size nor
     /// the disk's own cache: it survives `kill -9`, not power loss. So the file is synced after it.
-    fn make_durable(&self) -> Result<(), EngineError> {
+    pub(super) fn make_durable(&self) -> Result<(), EngineError> {
         self.db.flush()?;
         self.sync_blobs()?;
         self.file.sync_data().map_err(io_error("sync of the store's file"))
@@ -217,6 +217,7 @@ fn open_error(error: sled::Error) -> OpenError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::sled_store::memtable::Ops;
 
     /// security 11: large neighbours end up in blob files, and those are synced, too.
     #[test]
@@ -225,7 +226,7 @@ mod tests {
         let tree = Tree::open(directory.path(), 16).unwrap();
         for number in 0..64_u64 {
             let entry = (Key::from(number.to_be_bytes()), Some(IVec::from(vec![7; 16 << 10])));
-            tree.write(&Ops::from([entry])).unwrap();
+            tree.write(Ops::from([entry]).iter()).unwrap();
             tree.make_durable().unwrap();
         }
         let present: HashSet<_> =

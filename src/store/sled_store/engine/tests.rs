@@ -47,7 +47,7 @@ fn a_value_without_header_matches_no_version_and_stops_no_scan() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open(&directory);
     let stray = |key: &[u8]| (Key::new(key).unwrap(), Some(IVec::from(b"?")));
-    engine.tree.write(&Ops::from([stray(&phone(0).to_key()), stray(b"no number")])).unwrap();
+    engine.tree.write(Ops::from([stray(&phone(0).to_key()), stray(b"no number")]).iter()).unwrap();
     assert!(matches!(engine.load(phone(0)), Err(EngineError::Headless)));
     for expected in [None, Some(0), Some(u64::MAX)] {
         let batch = [Change { phone: phone(0), expected, next: None, events: Vec::new() }];
@@ -66,7 +66,7 @@ fn tree_and_both_maps_read_as_one() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open(&directory);
     commit(&engine, &(0..9).map(|n| change(n, 0, 1)).collect::<Vec<_>>());
-    assert_eq!(engine.fold().unwrap(), 9);
+    assert_eq!(engine.fold(|| ()).unwrap(), 9);
     commit(&engine, &[change(1, 1, 2), change(2, 1, 0), change(10, 0, 1), change(11, 0, 1)]);
     engine.rotate(&mut engine.writer().unwrap()).unwrap();
     commit(&engine, &[change(1, 2, 3), change(3, 1, 0), change(2, 0, 5), change(10, 1, 0), change(12, 0, 1)]);
@@ -76,11 +76,11 @@ fn tree_and_both_maps_read_as_one() {
     }
     assert_eq!(engine.load(phone(1)).unwrap().map(|found| found.version), Some(3));
     assert_eq!(engine.load(phone(10)).unwrap(), None);
-    assert_eq!(engine.fold().unwrap(), 4, "the rotated map first");
+    assert_eq!(engine.fold(|| ()).unwrap(), 4, "the rotated map first");
     assert_eq!(versions(&engine, 3), expected);
-    assert_eq!(engine.fold().unwrap(), 5);
+    assert_eq!(engine.fold(|| ()).unwrap(), 5);
     assert_eq!(versions(&engine, 3), expected);
-    assert_eq!(engine.fold().unwrap(), 0);
+    assert_eq!(engine.fold(|| ()).unwrap(), 0);
 }
 
 /// Whatever stage a fold had reached when the process ended, what is read afterwards is the same.
@@ -101,7 +101,7 @@ fn what_was_written_is_there_again_wherever_a_fold_stood() {
         commit(&engine, &[change(0, 2, 3), change(1, 1, 0), change(3, 0, 1)]);
         let (folding, upto) = engine.memtable.folding().unwrap_or_default();
         if stage > 1 {
-            engine.tree.write(&folding).unwrap();
+            engine.tree.write(folding.iter()).unwrap();
         }
         if stage > 2 {
             engine.tree.set_counter(FOLDED, upto).unwrap();
@@ -134,9 +134,9 @@ fn a_full_log_refuses_until_it_is_folded() {
     let written = (0..).take_while(|number| fill(*number).is_ok()).count() as u64;
     assert_eq!(written, 20);
     assert!(matches!(fill(written), Err(EngineError::Behind)));
-    assert_eq!(engine.fold().unwrap(), 10);
+    assert_eq!(engine.fold(|| ()).unwrap(), 10);
     fill(written).unwrap();
-    engine.fold().unwrap();
+    engine.fold(|| ()).unwrap();
     assert_eq!(versions(&engine, 100).len(), 21);
     engine.tree.close_abruptly();
     assert_eq!(versions(&open(&directory), 100).len(), 21);
@@ -165,14 +165,14 @@ fn the_filter_hides_nothing_and_answers_for_what_is_new() {
     let written: Vec<_> = (0..numbers).map(|number| change(number, 0, 1)).collect();
     let (first, second) = written.split_at(2 * FILTER_PAGE);
     commit(&engine, first);
-    engine.fold().unwrap();
+    engine.fold(|| ()).unwrap();
     commit(&engine, second);
     let mut page = 0;
     build_filter(&engine, || {
         // Before and behind the walk.
         let (low, high) = (page, numbers - 1 - page);
         commit(&engine, &[change(low, 1, 0), change(high, 1, 0), change(numbers + page, 0, 1)]);
-        engine.fold().unwrap();
+        engine.fold(|| ()).unwrap();
         commit(&engine, &[change(low, 0, 2), change(high, 0, 2)]);
         page += 1;
     });
