@@ -120,9 +120,12 @@ pub(crate) async fn drive(plan: &Plan, stage: &Stage) -> Outcome<Report> {
     Ok(report)
 }
 
-/// A closed loop on 64 connections, nothing done twice on purpose.
+/// Of a closed loop: so many that both cores have work while most of them wait for the disk, be it ten times slower than ours.
+const CONNECTIONS: usize = 128;
+
+/// A closed loop, nothing done twice on purpose.
 pub(crate) fn plan(scenario: Scenario, warm_up: Duration, duration: Duration) -> Plan {
-    Plan { warm_up, duration, again_each: 0, pace: Pace::Closed, ..Plan::new(scenario) }
+    Plan { connections: CONNECTIONS, warm_up, duration, again_each: 0, pace: Pace::Closed, ..Plan::new(scenario) }
 }
 
 /// Everything there is; it goes away when this is dropped.

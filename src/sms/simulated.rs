@@ -38,7 +38,7 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// Checks the settings. Failures are drawn from `entropy`, one draw per send.
+    /// Checks the settings. Failures are drawn from `entropy`, one draw per send where any may fail.
     pub fn new(settings: SimulatedSettings, entropy: Arc<dyn Entropy>) -> Result<Self, SettingError> {
         if !(0.0..=1.0).contains(&settings.failure_rate) {
             return Err(SettingError::new("simulated.failure_rate", "must be a number from 0 to 1"));
@@ -50,6 +50,9 @@ impl Simulated {
     }
 
     fn fails(&self) -> bool {
+        if self.settings.failure_rate <= 0.0 {
+            return false;
+        }
         // The upper 53 bits, exact in an f64, as a number from 0 up to but not including 1.
         let drawn = (self.entropy.draw() >> 11) as f64 / (1_u64 << 53) as f64;
         drawn < self.settings.failure_rate
