@@ -2,24 +2,27 @@
 //!
 //! No timer per actor: time is cut into quanta, each activation is filed under the quantum it will be idle in, and a
 //! use only stores the number of the current quantum. When a bucket is due, those used meanwhile are filed anew.
+//!
+//! In small steps: an actor's end is work on the same threads as requests are, and thousands of them at once would stand
+//! before every request that comes meanwhile.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::VecDeque, future, sync::Arc, sync::atomic::Ordering, time::Duration};
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::registry::{Filed, Registry, Rest};
 
-/// Quanta in the idle time: an actor goes at most a sixteenth of it late.
+/// Quanta in the idle time: an actor goes at most an eighth of it late.
 const QUANTA: u32 = 16;
 /// One more, because the last use may have been at the end of its quantum.
 const IDLE_TICKS: u32 = QUANTA + 1;
-/// Activations looked at between two yields.
-const CHUNK: usize = 256;
-/// Shedding goes this much below `actors_max` (a 32nd), so that it does not run for every activation.
+/// Pause between two steps while there is something to do.
+const PAUSE: Duration = Duration::from_millis(1);
+/// Activations looked at in a step, at least: some 0.1 ms of work.
+const STEP_MIN: usize = 16;
+/// Of those that are too many, a step lets this share go (a 64th): the more there are, the faster.
+const STEP_SHARE: usize = 64;
+/// Shedding goes this much below `actors_max` (a 32nd), so that it does not begin with every activation.
 const SHED_SHARE: usize = 32;
 
 /// Runs until the directory drains.
@@ -28,21 +31,57 @@ pub(super) async fn run(registry: Arc<Registry>) {
     let started = Instant::now();
     let mut beats = interval(quantum);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut buckets = Buckets::default();
+    let mut collector = Collector { registry: &registry, buckets: Buckets::default(), step: 0, is_crowded: false };
     loop {
+        let pause = async { if collector.has_work() { sleep(PAUSE).await } else { future::pending().await } };
         tokio::select! {
             () = registry.stop.cancelled() => return,
-            () = registry.crowded.notified() => {
-                buckets.take_in(&registry);
-                shed(&registry, &mut buckets).await;
-            }
+            () = registry.crowded.notified(), if !collector.is_crowded => collector.is_crowded = registry.is_crowded(),
             _ = beats.tick() => {
                 let passed = started.elapsed().as_millis() / quantum.as_millis();
-                let tick = u32::try_from(passed).unwrap_or(u32::MAX);
-                registry.tick.store(tick, Ordering::Relaxed);
-                buckets.take_in(&registry);
-                collect(&registry, &mut buckets, tick).await;
+                collector.beat(u32::try_from(passed).unwrap_or(u32::MAX), quantum);
                 registry.quarantine.prune();
+            }
+            () = pause => {}
+        }
+        collector.step();
+    }
+}
+
+struct Collector<'a> {
+    registry: &'a Registry,
+    buckets: Buckets,
+    /// Activations looked at in a step, so that what is due is done within half a quantum.
+    step: usize,
+    /// There were more than `actors_max`, and there are not few enough yet.
+    is_crowded: bool,
+}
+
+impl Collector<'_> {
+    fn beat(&mut self, tick: u32, quantum: Duration) {
+        self.registry.tick.store(tick, Ordering::Relaxed);
+        self.buckets.begin(tick);
+        let steps = (quantum / 2).as_millis() / PAUSE.as_millis();
+        self.step = (self.buckets.count_due() / usize::try_from(steps.max(1)).unwrap_or(usize::MAX)).max(STEP_MIN);
+    }
+
+    fn has_work(&self) -> bool {
+        self.is_crowded || self.buckets.count_due() > 0
+    }
+
+    /// Lets some go: those that are due and still idle; when there are too many, the longest idle ones.
+    fn step(&mut self) {
+        self.buckets.take_in(self.registry);
+        let excess = if self.is_crowded { self.registry.excess(SHED_SHARE) } else { 0 };
+        self.is_crowded = excess > 0;
+        let looks = if self.is_crowded { self.step.max(excess / STEP_SHARE) } else { self.step };
+        for _ in 0..looks {
+            let Some((filed, due)) = self.buckets.next(self.is_crowded) else { return };
+            match self.registry.let_go_if(filed, |used| used.saturating_add(IDLE_TICKS) <= due) {
+                Rest::LetGo | Rest::Over => {}
+                Rest::Busy => self.buckets.file(filed, due.max(self.buckets.tick.saturating_add(1))),
+                // Used since it was filed: its turn comes with a later bucket.
+                Rest::Since(used) => self.buckets.file(filed, used.saturating_add(IDLE_TICKS)),
             }
         }
     }
@@ -51,87 +90,53 @@ pub(super) async fn run(registry: Arc<Registry>) {
 /// Activations by the tick at which they may be idle.
 #[derive(Debug, Default)]
 struct Buckets {
+    tick: u32,
     /// The tick of the first bucket.
     first: u32,
-    due: VecDeque<Vec<Filed>>,
+    queues: VecDeque<VecDeque<Filed>>,
 }
 
 impl Buckets {
     fn file(&mut self, filed: Filed, due: u32) {
         let index = due.saturating_sub(self.first) as usize;
-        if self.due.len() <= index {
-            self.due.resize_with(index + 1, Vec::new);
+        if self.queues.len() <= index {
+            self.queues.resize_with(index + 1, VecDeque::new);
         }
-        if let Some(bucket) = self.due.get_mut(index) {
-            bucket.push(filed);
+        if let Some(queue) = self.queues.get_mut(index) {
+            queue.push_back(filed);
         }
     }
 
     fn take_in(&mut self, registry: &Registry) {
-        let due = registry.tick.load(Ordering::Relaxed).saturating_add(IDLE_TICKS);
+        let due = self.tick.saturating_add(IDLE_TICKS);
         for filed in registry.take_arrivals() {
             self.file(filed, due);
         }
     }
 
-    /// The next bucket whose tick has come.
-    fn next_due(&mut self, tick: u32) -> Option<Vec<Filed>> {
-        if self.first > tick {
-            return None;
+    /// It is a later tick now. Buckets whose time was, and that are empty, go.
+    fn begin(&mut self, tick: u32) {
+        self.tick = tick;
+        while self.first < tick && self.queues.front().is_none_or(VecDeque::is_empty) {
+            self.queues.pop_front();
+            self.first += 1;
         }
-        let bucket = self.due.pop_front();
-        self.first = if bucket.is_some() { self.first.saturating_add(1) } else { tick.saturating_add(1) };
-        bucket
     }
-}
 
-/// Lets those go that are due and still idle.
-async fn collect(registry: &Registry, buckets: &mut Buckets, tick: u32) {
-    while let Some(bucket) = buckets.next_due(tick) {
-        for chunk in bucket.chunks(CHUNK) {
-            for filed in chunk {
-                match registry.let_go_if(*filed, |used| used.saturating_add(IDLE_TICKS) <= tick) {
-                    Rest::LetGo | Rest::Over => {}
-                    Rest::Busy => buckets.file(*filed, tick.saturating_add(1)),
-                    Rest::Since(used) => buckets.file(*filed, used.saturating_add(IDLE_TICKS)),
-                }
-            }
-            tokio::task::yield_now().await;
-        }
+    /// So many are due.
+    fn count_due(&self) -> usize {
+        let due = self.tick.saturating_add(1).saturating_sub(self.first) as usize;
+        self.queues.iter().take(due).map(VecDeque::len).sum()
     }
-}
 
-/// Lets the longest idle ones go until there are a little fewer than `actors_max`.
-async fn shed(registry: &Registry, buckets: &mut Buckets) {
-    let most = registry.settings.actors_max;
-    let mut excess = registry.resident().saturating_sub(most - most / SHED_SHARE);
-    if registry.resident() <= most {
-        return;
-    }
-    let mut index = 0;
-    while excess > 0
-        && let Some(bucket) = buckets.due.get_mut(index).map(std::mem::take)
-    {
-        let this = buckets.first.saturating_add(u32::try_from(index).unwrap_or(u32::MAX));
-        let mut left = bucket.as_slice();
-        while excess > 0
-            && let Some((chunk, rest)) =
-                left.split_at_checked(CHUNK.min(left.len())).filter(|(chunk, _)| !chunk.is_empty())
-        {
-            for filed in chunk {
-                // Used since it was filed: its turn comes with a later bucket.
-                match registry.let_go_if(*filed, |used| excess > 0 && used.saturating_add(IDLE_TICKS) <= this) {
-                    Rest::LetGo => excess = excess.saturating_sub(1),
-                    Rest::Over => {}
-                    Rest::Busy => buckets.file(*filed, this),
-                    Rest::Since(used) => buckets.file(*filed, this.max(used.saturating_add(IDLE_TICKS))),
-                }
+    /// The next one that is due, or, if `any` will do, the one whose time comes first; and its time.
+    fn next(&mut self, any: bool) -> Option<(Filed, u32)> {
+        let limit = if any { u32::MAX } else { self.tick };
+        for (due, queue) in (self.first..=limit).zip(&mut self.queues) {
+            if let Some(filed) = queue.pop_front() {
+                return Some((filed, due));
             }
-            left = rest;
-            tokio::task::yield_now().await;
         }
-        // Unseen: the next time begins with them, and not with a walk over all that stay.
-        left.iter().for_each(|filed| buckets.file(*filed, this));
-        index += 1;
+        None
     }
 }

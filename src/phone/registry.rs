@@ -117,6 +117,16 @@ impl Registry {
         self.live().saturating_sub(self.retiring.load(Ordering::Acquire))
     }
 
+    /// More of them than there are to be?
+    pub(super) fn is_crowded(&self) -> bool {
+        self.resident() > self.settings.actors_max
+    }
+
+    /// How many are to go until there are a `share`th less than there may be.
+    pub(super) fn excess(&self, share: usize) -> usize {
+        self.resident().saturating_sub(self.settings.actors_max - self.settings.actors_max / share)
+    }
+
     pub(super) fn find(&self, phone: PhoneNumber) -> Option<Entry> {
         self.slots.get(&phone).map(|entry| entry.clone())
     }
@@ -154,7 +164,7 @@ impl Registry {
         }
         let filed = Filed { phone, activation: entry.activation.id };
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(filed);
-        if self.resident() > self.settings.actors_max {
+        if self.is_crowded() {
             self.crowded.notify_one();
         }
         Ok(entry)
