@@ -284,6 +284,8 @@ metrics_table! {
     JOURNAL_LINES = "otpd_journal_lines_total", Kind::Counter, Count, [];
     /// Lines missing in the audit journal, because its queue was full or the disk failed.
     JOURNAL_DROPPED = "otpd_journal_lines_dropped_total", Kind::Counter, Count, [];
+    /// Log lines that were dropped, because standard error took them too slowly.
+    LOG_DROPPED = "otpd_log_lines_dropped_total", Kind::Counter, Count, [];
     /// The running build; the value is always 1.
     BUILD_INFO = "otpd_build_info", Kind::Gauge, Count,
         ["version": &[env!("CARGO_PKG_VERSION")], "profile": &["debug", "release"]];

@@ -1,16 +1,22 @@
 //! Log lines: one per event, on standard error, for eyes or as JSON. Standard output belongs to the console gateway.
 //!
+//! A thread of its own writes them: a reader that is slow, or a disk that is busy, holds up no request. What it cannot take
+//! waits, and beyond `log.queue_lines` is dropped and counted. (The audit journal is another matter, and a file of its own.)
+//!
 //! Owns: format, filter, and two promises that hold whatever an event carries: nobody's text can begin a line of its
 //! own or steer a terminal, and libraries that would log what travels on the wire are kept from it.
 //! Knows nothing of what is logged; codes, tokens and numbers are masked by their own types.
 
 use std::{
     fmt::{self, Write as _},
-    io::{self, Write},
+    io::{self, BufWriter, Write},
     panic::{self, PanicHookInfo},
+    time::Duration,
 };
 
+use metrics::counter;
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     field::MakeExt as _,
@@ -46,14 +52,44 @@ pub enum TelemetryError {
     Installed(#[from] tracing_subscriber::util::TryInitError),
 }
 
+/// How often dropped lines are looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The thread that writes the lines. Dropped, it writes what waits, for a second at most.
+#[derive(Debug)]
+#[must_use = "nothing is written after its end"]
+pub struct LogThread {
+    _writes: WorkerGuard,
+    dropped: ErrorCounter,
+}
+
+impl LogThread {
+    /// Counts the lines that were dropped, as `otpd_log_lines_dropped_total`; spawn it beside the server.
+    pub fn count_dropped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let dropped = self.dropped.clone();
+        async move {
+            let total = counter!("otpd_log_lines_dropped_total");
+            let mut looks = tokio::time::interval(LOOK_EVERY);
+            loop {
+                looks.tick().await;
+                total.absolute(dropped.dropped_lines() as u64);
+            }
+        }
+    }
+}
+
 /// Sends all events of the process, panics included, to standard error.
 ///
 /// # Errors
 /// When the filter does not parse or a subscriber is installed already.
-pub fn install(log: &Log) -> Result<(), TelemetryError> {
-    subscriber(log, io::stderr)?.try_init()?;
+pub fn install(log: &Log) -> Result<LogThread, TelemetryError> {
+    let thread = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(log.queue_lines).thread_name("log");
+    // Buffered: the thread flushes whenever nothing more waits.
+    let (lines, writes) = thread.finish(BufWriter::new(io::stderr()));
+    let dropped = lines.error_counter();
+    subscriber(log, lines)?.try_init()?;
     panic::set_hook(Box::new(log_panic));
-    Ok(())
+    Ok(LogThread { _writes: writes, dropped })
 }
 
 /// The subscriber that [`install`] installs, writing elsewhere.

@@ -1,12 +1,17 @@
-//! Log lines from outside: nothing that a client sends can begin a line of its own or steer a terminal.
+//! Log lines from outside: nothing that a client sends can begin a line of its own or steer a terminal, and nobody has to
+//! read them.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "support/console_server.rs"]
+mod console_server;
 
 use std::{
     io::{self, Write},
     sync::{Arc, Mutex},
 };
 
+use console_server::ConsoleServer;
 use otpd::{
     settings::{Log, LogFormat},
     telemetry,
@@ -47,7 +52,7 @@ impl<'w> MakeWriter<'w> for Captured {
 
 fn logged(format: LogFormat, filter: &str, events: impl FnOnce()) -> String {
     let captured = Captured::default();
-    let log = Log { format, filter: filter.to_owned() };
+    let log = Log { format, filter: filter.to_owned(), queue_lines: 16 };
     let subscriber = telemetry::subscriber(&log, captured.clone()).unwrap();
     tracing::subscriber::with_default(subscriber, events);
     captured.text()
@@ -105,7 +110,7 @@ fn the_filter_counts() {
         tracing::debug!("detail");
     });
     assert_eq!((text.lines().count(), text.contains("failed")), (1, true), "{text}");
-    let log = Log { format: LogFormat::Human, filter: "otpd=loud".to_owned() };
+    let log = Log { format: LogFormat::Human, filter: "otpd=loud".to_owned(), queue_lines: 16 };
     assert!(telemetry::subscriber(&log, io::sink).is_err());
 }
 
@@ -133,4 +138,25 @@ fn numbers_and_records_of_libraries_stay_private_at_trace() {
         tracing::warn!(target: "sled::pagecache", "worth knowing");
     });
     assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+/// A log that nobody reads is full after some hundred lines: the server goes on, and counts what is lost.
+#[tokio::test]
+async fn nobody_waits_for_whoever_reads_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let quiet = [("OTPD__LOG__FILTER", "debug,ractor=warn"), ("OTPD__LOG__QUEUE_LINES", "16")];
+    let (server, unread) = ConsoleServer::start_unread(directory.path(), &quiet);
+    let client = reqwest::Client::new();
+    let get = |address: &str, path: &str| client.get(format!("http://{address}{path}")).send();
+    for _ in 0..2_000 {
+        assert_eq!(get(&server.address, "/nowhere").await.unwrap().status(), 404);
+    }
+    let is_lost = |metrics: &str| {
+        let lost = metrics.lines().find_map(|line| line.strip_prefix("otpd_log_lines_dropped_total "));
+        lost.is_some_and(|lost| lost != "0")
+    };
+    while !is_lost(&get(&server.ops, "/metrics").await.unwrap().text().await.unwrap()) {
+        tokio::task::yield_now().await; // looked for every second
+    }
+    drop(unread);
 }

@@ -145,6 +145,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Directives of `tracing_subscriber::EnvFilter`; checked to parse.
     pub filter: String,
+    /// Lines that may wait to be written.
+    pub queue_lines: usize,
 }
 
 impl Log {
@@ -152,7 +154,8 @@ impl Log {
         let format = r.choice("log.format", ("human", LogFormat::Human), &[("json", LogFormat::Json)]);
         let what = "a level or target=level, comma-separated";
         let filter = r.checked("log.filter", what, |text| EnvFilter::try_new(text).is_ok());
-        Self { format, filter: filter.unwrap_or_default() }
+        let queue_lines = r.number("log.queue_lines", 16..=1_000_000);
+        Self { format, filter: filter.unwrap_or_default(), queue_lines }
     }
 }
 

@@ -38,7 +38,7 @@ impl Captured {
         static FOR_ALL: Once = Once::new();
         // There may be one already: that is as good.
         FOR_ALL.call_once(|| drop(tracing::subscriber::set_global_default(tracing_subscriber::registry())));
-        let log = Log { format: LogFormat::Json, filter: filter.to_owned() };
+        let log = Log { format: LogFormat::Json, filter: filter.to_owned(), queue_lines: 16 };
         tracing::subscriber::set_default(telemetry::subscriber(&log, self.clone()).unwrap())
     }
 

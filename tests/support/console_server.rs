@@ -1,11 +1,13 @@
 //! The binary with its default configuration (console gateway), its standard output in a file. Only the ports, the data
 //! directory and the disk space asked for differ from the defaults.
 
+#![allow(dead_code, reason = "each test binary uses its own part of it")]
+
 use std::{
     fs::OpenOptions,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Lines},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
 };
 
 /// A running server. Killed (SIGKILL) when dropped.
@@ -13,6 +15,7 @@ pub(crate) struct ConsoleServer {
     child: Child,
     output: PathBuf,
     pub(crate) address: String,
+    pub(crate) ops: String,
 }
 
 impl ConsoleServer {
@@ -23,6 +26,14 @@ impl ConsoleServer {
 
     /// The same with some variables more.
     pub(crate) fn start_with(directory: &Path, variables: &[(&str, &str)]) -> Self {
+        let (server, log) = Self::start_unread(directory, variables);
+        // Whoever does not read what is said misses some of it.
+        std::thread::spawn(move || log.for_each(drop));
+        server
+    }
+
+    /// The same, and its log, read up to the line that tells that it is ready.
+    pub(crate) fn start_unread(directory: &Path, variables: &[(&str, &str)]) -> (Self, Lines<BufReader<ChildStderr>>) {
         let output = directory.join("output");
         let file = OpenOptions::new().create(true).append(true).open(&output).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_otpd"));
@@ -36,10 +47,8 @@ impl ConsoleServer {
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let ready = log.by_ref().map(Result::unwrap).find(|line| line.contains("otpd is ready"));
         let event: serde_json::Value = serde_json::from_str(&ready.expect("it says that it is ready")).unwrap();
-        let address = event["listen"].as_str().unwrap().to_owned();
-        // Whoever does not read what is said would stop who says it.
-        std::thread::spawn(move || log.for_each(drop));
-        Self { child, output, address }
+        let told = |name: &str| event[name].as_str().unwrap().to_owned();
+        (Self { child, output, address: told("listen"), ops: told("ops") }, log)
     }
 
     /// The file that its standard output goes to.

@@ -30,6 +30,8 @@ const HEADER: usize = 24;
 const UNSUMMED: usize = 8;
 /// What a segment grows by at least: zeros written ahead, so that records change no file size.
 const STEP: u64 = 1 << 20;
+/// And at most: whoever commits meanwhile waits until the disk has it.
+const STEP_MAX: u64 = 4 << 20;
 /// Free segments kept for the next round; more were needed only while a fold was slow.
 const SPARE: usize = 1;
 
@@ -243,7 +245,8 @@ impl Segment {
         let end = self.end + record.len() as u64;
         if end > self.length {
             // Doubling: an idle server's log stays small, and a busy one's soon grows no more.
-            self.grow(end.max(self.length + STEP).max((self.length * 2).min(length_max)))?;
+            let ahead = self.length + self.length.clamp(STEP, STEP_MAX);
+            self.grow(end.max(ahead.min(length_max)))?;
         }
         self.file.write_all_at(record, self.end)?;
         (self.end, self.unsynced) = (end, true);
