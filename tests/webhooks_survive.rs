@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "support/console_server.rs"]
-#[expect(dead_code, reason = "others read its output")]
 mod console_server;
 #[path = "support/event_receiver.rs"]
 mod event_receiver;
