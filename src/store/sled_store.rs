@@ -159,8 +159,8 @@ impl SledStore {
         self.durability == Durability::Fsync
     }
 
-    fn fold_soon(&self) {
-        self.shared.in_haste.store(true, Ordering::Relaxed);
+    fn fold_soon(&self, in_haste: bool) {
+        self.shared.in_haste.fetch_or(in_haste, Ordering::Relaxed);
         if let Some(threads) = &*self.threads.lock().unwrap_or_else(PoisonError::into_inner) {
             threads.folder.wake();
         }
@@ -172,7 +172,7 @@ impl SledStore {
         let mut wal = engine.writer().map_err(|error| self.shared.fail(&error))?;
         self.room(engine).map_err(StoreFault::Refused)?;
         let (entries, bytes) = weight(batch);
-        self.shared.writable(engine.make_room(&mut wal, entries, bytes)).inspect_err(|_| self.fold_soon())?;
+        self.shared.writable(engine.make_room(&mut wal, entries, bytes)).inspect_err(|_| self.fold_soon(true))?;
         // A read that fails has changed nothing, and one bad page must not end the process for all numbers.
         let Planned { mut ops, outcomes, events } = engine.plan(batch).map_err(|error| {
             tracing::error!(%error, "cannot read a version");
@@ -180,13 +180,13 @@ impl SledStore {
         })?;
         self.shared.writable(engine.outbox.add(engine, &mut ops, &events))?;
         self.shared.writable(engine.write(&mut wal, ops, self.is_fsync()))?;
-        let half_full = wal.is_half_full();
+        let (half_full, nearly_full) = (wal.is_half_full(), wal.is_nearly_full());
         drop(wal);
         if !events.is_empty() {
             engine.outbox.ring();
         }
         if half_full {
-            self.fold_soon();
+            self.fold_soon(nearly_full);
         }
         Ok(outcomes)
     }

@@ -160,6 +160,11 @@ impl Wal {
         self.active.end > self.segment_max / 2
     }
 
+    /// The fold must not take its time any more.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        self.active.end > self.segment_max / 8 * 7
+    }
+
     /// Writes a record. It is durable after the next [`Self::sync`].
     pub(super) fn append(&mut self, ops: &Ops) -> Result<(), WalError> {
         let sequence = self.last + 1;
