@@ -180,13 +180,13 @@ impl SledStore {
         })?;
         self.shared.writable(engine.outbox.add(engine, &mut ops, &events))?;
         self.shared.writable(engine.write(&mut wal, ops, self.is_fsync()))?;
-        let (half_full, nearly_full) = (wal.is_half_full(), wal.is_nearly_full());
+        let half_full = wal.is_half_full();
         drop(wal);
         if !events.is_empty() {
             engine.outbox.ring();
         }
         if half_full {
-            self.fold_soon(nearly_full);
+            self.fold_soon(engine.is_folding());
         }
         Ok(outcomes)
     }
@@ -319,9 +319,9 @@ impl Shared {
             }
             slice = Instant::now();
         };
-        let entries = self.with_engine(|engine| engine.fold(rest));
-        self.in_haste.store(false, Ordering::Relaxed);
-        if entries.is_some_and(|entries| entries > 0) {
+        let folded = self.with_engine(|engine| Ok((engine.fold(rest)?, engine.must_hurry()?)));
+        self.in_haste.store(folded.is_some_and(|(_, must_hurry)| must_hurry), Ordering::Relaxed);
+        if folded.is_some_and(|(entries, _)| entries > 0) {
             self.fold_seconds.record(started.elapsed().as_secs_f64());
         }
     }

@@ -302,6 +302,16 @@ impl Engine {
         Ok(next)
     }
 
+    /// While one fold was under way so much came that the next one must hurry, or there will be no room.
+    pub(super) fn must_hurry(&self) -> Result<bool, EngineError> {
+        Ok(self.writer()?.is_mostly_full())
+    }
+
+    /// Is a fold under way?
+    pub(super) fn is_folding(&self) -> bool {
+        self.memtable.is_folding()
+    }
+
     /// Moves the durable counter of user ids on by `count`.
     pub(super) fn lease_user_ids(&self, count: u64) -> Result<Range<u64>, EngineError> {
         self.lease(USER_IDS_LEASED, count)

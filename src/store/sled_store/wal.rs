@@ -160,9 +160,9 @@ impl Wal {
         self.active.end > self.segment_max / 2
     }
 
-    /// The fold must not take its time any more.
-    pub(super) fn is_nearly_full(&self) -> bool {
-        self.active.end > self.segment_max / 8 * 7
+    /// A fold that begins now must not take its time.
+    pub(super) fn is_mostly_full(&self) -> bool {
+        self.active.end > self.segment_max / 8 * 5
     }
 
     /// Writes a record. It is durable after the next [`Self::sync`].
