@@ -1,7 +1,11 @@
 //! Stores that have records already, made by the core's own decisions and written by the store itself: what a server
 //! would have written, without the requests. In a child process, so that the memory of it is gone afterwards.
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use otpd::{
     app::parts::Files,
@@ -13,7 +17,7 @@ use otpd::{
         Start, Target, UnixMillis, decide, snapshot,
     },
     store::{
-        Change, Snapshot, SnapshotStore,
+        Change, Snapshot, SnapshotStore, StoreFault,
         sled_store::{SledSettings, SledStore},
     },
     token::SealingKeyFile,
@@ -93,9 +97,25 @@ async fn write(data: &Path, records: u64, skip: u64, kind: Kind) -> Outcome<()> 
         }
         left -= batch.len() as u64;
         let batch: Vec<Change> = batch.into_iter().map(|(phone, record)| change(phone, &record)).collect();
-        store.commit(&batch).await?;
+        commit(&store, &batch).await?;
     }
     Ok(store.close().await?)
+}
+
+/// Longest wait for room in the log: faster than any server, a filler has to wait for the folds.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(30);
+
+async fn commit(store: &SledStore, batch: &[Change]) -> Outcome<()> {
+    let began = Instant::now();
+    loop {
+        match store.commit(batch).await {
+            Err(StoreFault::Refused(_)) if began.elapsed() < ROOM_WAIT_MAX => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(fault) => return Err(fault.into()),
+            Ok(_) => return Ok(()),
+        }
+    }
 }
 
 fn change(phone: PhoneNumber, record: &Record) -> Change {
