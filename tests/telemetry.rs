@@ -144,8 +144,8 @@ fn numbers_and_records_of_libraries_stay_private_at_trace() {
 #[tokio::test]
 async fn nobody_waits_for_whoever_reads_the_log() {
     let directory = tempfile::tempdir().unwrap();
-    let quiet = [("OTPD__LOG__FILTER", "debug,ractor=warn"), ("OTPD__LOG__QUEUE_LINES", "16")];
-    let (server, unread) = ConsoleServer::start_unread(directory.path(), &quiet);
+    let talkative = [("OTPD__LOG__FILTER", "debug,ractor=warn"), ("OTPD__LOG__QUEUE_LINES", "16")];
+    let (server, unread) = ConsoleServer::start_unread(directory.path(), &talkative);
     let client = reqwest::Client::new();
     let get = |address: &str, path: &str| client.get(format!("http://{address}{path}")).send();
     for _ in 0..2_000 {

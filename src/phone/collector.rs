@@ -140,3 +140,35 @@ impl Buckets {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filed(activation: u64) -> Filed {
+        Filed { phone: 989_120_000_001.try_into().unwrap(), activation }
+    }
+
+    fn drained(buckets: &mut Buckets, any: bool) -> Vec<(u64, u32)> {
+        std::iter::from_fn(|| buckets.next(any)).map(|(filed, due)| (filed.activation, due)).collect()
+    }
+
+    #[test]
+    fn what_is_due_comes_in_order_and_the_rest_only_if_any_will_do() {
+        let mut buckets = Buckets::default();
+        for (activation, due) in [(1, 17), (2, 18), (3, 17), (4, 30)] {
+            buckets.file(filed(activation), due);
+        }
+        buckets.begin(16);
+        assert_eq!((buckets.count_due(), drained(&mut buckets, false)), (0, Vec::new()));
+        buckets.begin(18);
+        assert_eq!(buckets.count_due(), 3);
+        assert_eq!(drained(&mut buckets, false), [(1, 17), (3, 17), (2, 18)]);
+        assert_eq!(drained(&mut buckets, true), [(4, 30)]);
+        // Long after, and nothing but room for what is filed from now on.
+        buckets.begin(100_000);
+        assert!(buckets.queues.is_empty());
+        buckets.file(filed(5), 100_001);
+        assert_eq!((buckets.queues.len(), drained(&mut buckets, true)), (2, vec![(5, 100_001)]));
+    }
+}

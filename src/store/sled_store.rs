@@ -216,7 +216,7 @@ fn has_room(engine: &Engine, wanted_mib: u64) -> Result<(), &'static str> {
 
 const CLOSED: StoreFault = StoreFault::Refused("store closed");
 
-/// So many times as long as it works a fold rests, unless it is waited for: a quarter of a core, and no millisecond of two.
+/// So many times as long as it works a fold rests, unless it is waited for: it takes a quarter of a core.
 const FOLD_REST: u32 = 3;
 /// The longest work that counts: a slice that had to wait for the disk has rested already.
 const FOLD_REST_MAX: Duration = Duration::from_millis(5);

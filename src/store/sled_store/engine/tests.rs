@@ -186,3 +186,15 @@ fn the_filter_hides_nothing_and_answers_for_what_is_new() {
     assert!((3 * numbers..4 * numbers).filter(absent).count() > 3 * FILTER_PAGE - 10);
     assert!(!engine.begin_filter().unwrap(), "it is good for long");
 }
+
+/// Between its slices others have their turn.
+#[test]
+fn a_fold_rests_after_each_slice() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(&directory);
+    let written: Vec<_> = (0..FOLD_SLICE as u64 * 5 / 2).map(|number| change(number, 0, 1)).collect();
+    commit(&engine, &written);
+    let mut rests = 0;
+    assert_eq!(engine.fold(|| rests += 1).unwrap(), written.len());
+    assert_eq!(rests, 3);
+}
