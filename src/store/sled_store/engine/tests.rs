@@ -162,23 +162,23 @@ fn the_filter_hides_nothing_and_answers_for_what_is_new() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open(&directory);
     let numbers = 3 * FILTER_PAGE as u64;
-    let written: Vec<_> = (0..numbers).map(|number| change(number, 0, 1)).collect();
+    let written: Vec<_> = (100..100 + numbers).map(|number| change(number, 0, 1)).collect();
     let (first, second) = written.split_at(2 * FILTER_PAGE);
     commit(&engine, first);
     engine.fold(|| ()).unwrap();
     commit(&engine, second);
     let mut page = 0;
     build_filter(&engine, || {
-        // Before and behind the walk.
-        let (low, high) = (page, numbers - 1 - page);
-        commit(&engine, &[change(low, 1, 0), change(high, 1, 0), change(numbers + page, 0, 1)]);
+        // Before and behind the walk: deleted and written again, and new.
+        let (low, high) = (100 + page, 99 + numbers - page);
+        commit(&engine, &[change(low, 1, 0), change(high, 1, 0), change(page, 0, 1), change(high + 1_000, 0, 1)]);
         engine.fold(|| ()).unwrap();
         commit(&engine, &[change(low, 0, 2), change(high, 0, 2)]);
         page += 1;
     });
     assert!(page >= 2);
     commit(&engine, &[change(2 * numbers, 0, 1)]);
-    let there = (0..numbers + page).chain([2 * numbers]);
+    let there = (0..page).chain(100..100 + numbers).chain([99 + numbers + 1_000, 2 * numbers]);
     for number in there {
         assert!(engine.load(phone(number)).unwrap().is_some(), "{number}");
     }

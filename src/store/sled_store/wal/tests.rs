@@ -97,7 +97,7 @@ fn segments_are_reused_and_old_contents_stay_old() {
 
 /// A restart in good order finds nothing to replay, and takes a segment that is there.
 #[test]
-fn restarts_make_no_segments() {
+fn restarts_pile_up_no_segments() {
     let directory = tempfile::tempdir().unwrap();
     let mut folded = 0;
     for epoch in 1..20 {
