@@ -139,7 +139,7 @@ impl Scale {
     fn of(which: Which, options: &Options) -> Self {
         let is_steady = options.all || options.records.is_some() || !which.is_short();
         let is_steady = is_steady && which != Which::Burst;
-        // A store that is not full of live numbers yet has not put any away: 200,000 of them come in some ten seconds.
+        // A server that is not full of live numbers yet has not put any away: 50,000 of them come in some three seconds.
         let (records, seconds, warm_up) =
             if is_steady { (options.records.unwrap_or(1_000_000), 60, 15) } else { (0, 2, 3) };
         Self {

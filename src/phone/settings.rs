@@ -5,10 +5,11 @@ use std::time::Duration;
 /// Limits of the directory.
 #[derive(Debug, Clone)]
 pub struct DirectorySettings {
-    /// Live actors above which the oldest idle ones are let go at once. Default 200,000: about 1.6 GiB.
+    /// Live actors above which the oldest idle ones are let go at once. Default 50,000: about 0.5 GiB, and
+    /// no more than a flood can fill before it is shed: memory never used before costs a third more per request.
     pub actors_max: usize,
-    /// Live actors above which a further number is refused. At least `actors_max`. Default 250,000: about 2 GiB,
-    /// and a quarter more than the collector aims at, so that shedding has time.
+    /// Live actors above which a further number is refused. At least `actors_max`. Default 100,000: about 1 GiB,
+    /// and twice what the collector aims at, so that shedding has time.
     pub actors_hard_max: usize,
     /// Milliseconds without use after which an actor is let go, at least 16. Default 60,000: a person types a code
     /// within a minute, and loading again costs about 20 µs.
@@ -37,8 +38,8 @@ pub struct DirectorySettings {
 impl Default for DirectorySettings {
     fn default() -> Self {
         Self {
-            actors_max: 200_000,
-            actors_hard_max: 250_000,
+            actors_max: 50_000,
+            actors_hard_max: 100_000,
             idle_ms: 60_000,
             inflight_max: 16,
             shards: 32,

@@ -33,7 +33,8 @@ pub struct Record {
     pub(super) challenges: Vec<Challenge>,
     pub(super) sends: SendLog,
     pub(super) guesses: Guesses,
-    pub(super) account: Option<Account>,
+    /// Boxed: most numbers in memory have none yet, and each would carry its room.
+    pub(super) account: Option<Box<Account>>,
     pub(super) sessions: Vec<Session>,
     pub(super) grants: Vec<Grant>,
     pub(super) answers: Vec<KeptAnswer>,
@@ -59,7 +60,7 @@ pub(super) struct Claim {
 pub(super) struct Parcel {
     pub(super) to: PhoneNumber,
     pub(super) session: u64,
-    pub(super) account: Account,
+    pub(super) account: Box<Account>,
 }
 
 impl Record {
@@ -100,13 +101,13 @@ impl Record {
 
     /// The account, if the number has one.
     pub fn account(&self) -> Option<&Account> {
-        self.account.as_ref()
+        self.account.as_deref()
     }
 
     /// The user ids this record names: the account's, and that of an account that is leaving.
     pub fn user_ids(&self) -> impl Iterator<Item = u64> {
-        let leaving = self.parcel.as_ref().map(|parcel| &parcel.account);
-        self.account.iter().chain(leaving).map(|account| account.user_id)
+        let leaving = self.parcel.as_ref().map(|parcel| &*parcel.account);
+        self.account.as_deref().into_iter().chain(leaving).map(|account| account.user_id)
     }
 
     /// An account on its way from or to this number.

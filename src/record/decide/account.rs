@@ -84,7 +84,7 @@ pub(super) fn erase(after: &mut Record, session: u64) -> Step {
 
 /// Who has this number; the edge decides what it tells of it.
 pub(super) fn identify(after: &Record) -> Step {
-    Step::unchanged(Outcome::Identified(after.account.clone().map(Box::new)))
+    Step::unchanged(Outcome::Identified(after.account.clone()))
 }
 
 /// Shuts the account or opens it again. Its sessions stay, so that their tokens can be told why they are not good.
@@ -134,7 +134,7 @@ pub(super) fn release(before: &Record, after: &mut Record, to: PhoneNumber, sess
         let same = parcel.to == to && parcel.session == session;
         return match after.unfinished_move().filter(|_| !same) {
             Some(unfinished) => Step::refused(Refusal::MoveUnfinished(unfinished)),
-            None => Step::unchanged(Outcome::Released(Box::new(parcel.account.clone()))),
+            None => Step::unchanged(Outcome::Released(parcel.account.clone())),
         };
     }
     if after.session(session).is_none() {
@@ -144,7 +144,7 @@ pub(super) fn release(before: &Record, after: &mut Record, to: PhoneNumber, sess
     let Some(account) = after.account.take() else { return Step::refused(Refusal::NothingToMove) };
     depart(after);
     after.parcel = Some(Parcel { to, session, account: account.clone() });
-    Step::changed(Outcome::Released(Box::new(account)))
+    Step::changed(Outcome::Released(account))
 }
 
 /// Takes the account that the claim waits for. Without that claim it has been here before, and if it has left
@@ -160,7 +160,7 @@ pub(super) fn adopt(
     let waited = after.claim.take_if(|waiting| *waiting == claim).is_some();
     if waited {
         after.passwords.abandon();
-        after.account = Some(Account { updated_at: now, verified_at: now, ..account.clone() });
+        after.account = Some(Box::new(Account { updated_at: now, verified_at: now, ..account.clone() }));
     }
     if after.account.as_ref().is_none_or(|present| present.user_id != account.user_id) {
         return Step::refused(Refusal::NothingToMove);

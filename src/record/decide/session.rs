@@ -24,14 +24,16 @@ pub(super) fn open(rules: Rules<'_>, after: &mut Record, door: Door, sign_in: Si
         // What is being compared was begun without an account, and is not about this one.
         after.passwords.abandon();
     }
-    let account = after.account.get_or_insert_with(|| Account {
-        user_id: sign_in.user_id,
-        created_at: now,
-        updated_at: now,
-        verified_at: now,
-        profile: crate::record::account::Profile::default(),
-        active: true,
-        password: None,
+    let account = after.account.get_or_insert_with(|| {
+        Box::new(Account {
+            user_id: sign_in.user_id,
+            created_at: now,
+            updated_at: now,
+            verified_at: now,
+            profile: crate::record::account::Profile::default(),
+            active: true,
+            password: None,
+        })
     });
     account.verified_at = now;
     let user_id = account.user_id;
@@ -183,7 +185,7 @@ pub(super) fn authenticate(after: &Record, nonce: u64) -> Step {
     match (after.session(nonce), &after.account) {
         (Some(_), Some(account)) if !account.active => Step::refused(Refusal::Inactive),
         (Some(session), Some(account)) => {
-            Step::unchanged(Outcome::Authenticated { session: session.clone(), account: Box::new(account.clone()) })
+            Step::unchanged(Outcome::Authenticated { session: session.clone(), account: account.clone() })
         }
         (_, None) => Step::refused(Refusal::NoAccount),
         (None, Some(_)) => Step::refused(Refusal::SessionUnknown),

@@ -51,7 +51,7 @@ impl From<Record> for state::Record {
             challenges: old.challenges.into_iter().map(challenge::Challenge::from).collect(),
             sends: old.sends,
             guesses: old.guesses,
-            account: old.account.map(account::Account::from),
+            account: old.account.map(|account| Box::new(account.into())),
             sessions: old.sessions,
             grants: old.grants,
             answers: old.answers.into_iter().map(idempotency::KeptAnswer::from).collect(),
@@ -79,6 +79,6 @@ impl From<Account> for account::Account {
 
 impl From<Parcel> for state::Parcel {
     fn from(old: Parcel) -> Self {
-        Self { to: old.to, session: old.session, account: old.account.into() }
+        Self { to: old.to, session: old.session, account: Box::new(old.account.into()) }
     }
 }

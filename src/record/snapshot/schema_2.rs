@@ -32,7 +32,7 @@ pub(super) struct Record {
     challenges: Vec<Challenge>,
     sends: SendLog,
     guesses: Guesses,
-    account: Option<account::Account>,
+    account: Option<Box<account::Account>>,
     sessions: Vec<Session>,
     grants: Vec<Grant>,
     answers: Vec<KeptAnswer>,
