@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Most characters of a [`Label`].
 pub const LABEL_LEN_MAX: usize = 24;
 
 /// A short name of `[a-z0-9_-]`, 1 to 24 characters; copied instead of allocated.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Label {
     len: u8,
     bytes: [u8; LABEL_LEN_MAX],
@@ -60,9 +60,10 @@ impl TryFrom<String> for Label {
     }
 }
 
-impl From<Label> for String {
-    fn from(label: Label) -> Self {
-        label.as_str().to_owned()
+/// As text; by hand, because a record has many and `into` would allocate each.
+impl Serialize for Label {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) fn start(rules: Rules<'_>, after: &mut Record, start: &Start, now: Un
     }
     limit_metadata(after, &challenge);
     let nonce = challenge.nonce;
+    // Most numbers have one; room for four would be a kilobyte.
+    after.challenges.reserve_exact(1);
     after.challenges.push(challenge);
     let how = How { sender: start.sender, channel: None, chosen: start.chosen.as_ref() };
     deliver(rules, after, nonce, how, now)
