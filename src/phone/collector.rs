@@ -144,6 +144,10 @@ impl Buckets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        phone::{directory::tests::parts, settings::DirectorySettings},
+        store::memory::MemoryStore,
+    };
 
     fn filed(activation: u64) -> Filed {
         Filed { phone: 989_120_000_001.try_into().unwrap(), activation }
@@ -151,6 +155,33 @@ mod tests {
 
     fn drained(buckets: &mut Buckets, any: bool) -> Vec<(u64, u32)> {
         std::iter::from_fn(|| buckets.next(any)).map(|(filed, due)| (filed.activation, due)).collect()
+    }
+
+    /// Thousands at once would stand before every request: a step lets go of a 64th of those that are too many, and of 16
+    /// at least.
+    #[tokio::test(start_paused = true)]
+    async fn a_step_lets_go_of_few() {
+        let settings = DirectorySettings { actors_max: 1_000, ..DirectorySettings::default() };
+        let registry = Arc::new(Registry::new(parts(&Arc::new(MemoryStore::new(false))), settings));
+        for number in 0..5_000 {
+            registry.find_or_start((989_120_000_000 + number).try_into().unwrap()).unwrap();
+        }
+        // Paused time goes on when all have started and nothing is left to do.
+        sleep(PAUSE).await;
+        let mut collector =
+            Collector { registry: &registry, buckets: Buckets::default(), step: STEP_MIN, is_crowded: true };
+        let mut went = Vec::new();
+        while collector.is_crowded {
+            let before = registry.resident();
+            collector.step();
+            went.push(before - registry.resident());
+        }
+        assert_eq!(went.first(), Some(&(4_031 / STEP_SHARE)), "1,000 less a 32nd stay");
+        assert!(
+            went.is_sorted_by(|a, b| a >= b) && went.iter().rev().skip(1).all(|went| *went >= STEP_MIN),
+            "{went:?}"
+        );
+        assert!((1_000 - 1_000 / SHED_SHARE - STEP_MIN..=1_000).contains(&registry.resident()));
     }
 
     #[test]

@@ -260,7 +260,7 @@ impl fmt::Debug for Directory {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         record::{Door, LOGIN, Label, Outcome, Refusal, Sender, Start, UnixMillis},
@@ -276,19 +276,22 @@ mod tests {
         }
     }
 
-    fn directory(store: &Arc<MemoryStore>) -> Directory {
+    pub(in crate::phone) fn parts(store: &Arc<MemoryStore>) -> Parts {
         let port: Arc<dyn SnapshotStore> = store.clone();
         let committer = Committer::start_as_task(port.clone(), CommitterSettings::default(), Box::new(|_| ()));
         let keys = Arc::new(Keyring::new((1, &[7; 32]), &[]));
-        let parts = Parts {
+        Parts {
             store: port,
             committer,
             clock: Arc::new(Still),
             keys,
             moves: mpsc::channel(1).0,
             events: EventFilter::default(),
-        };
-        Directory::new(parts, DirectorySettings::default())
+        }
+    }
+
+    fn directory(store: &Arc<MemoryStore>) -> Directory {
+        Directory::new(parts(store), DirectorySettings::default())
     }
 
     fn start() -> Request {
