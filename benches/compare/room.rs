@@ -19,8 +19,8 @@ use super::{
 
 const MIB: f64 = 1024.0 * 1024.0;
 const GIB: f64 = 1024.0 * MIB;
-/// Until changes are folded into the tree (every 5 s) and what that took is given back.
-const SETTLE: Duration = Duration::from_secs(8);
+/// Until changes are folded into the tree (every 10 s) and what that took is given back.
+const SETTLE: Duration = Duration::from_secs(14);
 /// Connections that say nothing.
 const IDLE: usize = 10_000;
 /// Live numbers in a short row, and in the row of a million.

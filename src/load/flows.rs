@@ -43,23 +43,29 @@ impl Worker {
     }
 
     /// Asks for a code for a new number: one message, no more.
-    async fn start(&mut self) -> Result<Started, Stop> {
+    async fn start(&mut self) -> Result<u64, Stop> {
         let number = self.run.stage.numbers.draw();
         self.ask(Kind::Start, self.speech.start(number), &[201]).await?;
-        let started = Started { number, id: self.answer().id.into() };
         if let Some(inbox) = self.run.stage.codes.inbox() {
             self.run.invariants.hold(Rule::OneMessage, inbox.count(number) == 1);
         }
-        Ok(started)
+        Ok(number)
+    }
+
+    /// What the last answer acknowledged. Read only where it is gone on with: the bare server's answer to a send is not
+    /// read either.
+    fn started(&self, number: u64) -> Started {
+        Started { number, id: self.answer().id.into() }
     }
 
     async fn send(&mut self) -> Result<(), Stop> {
-        let started = self.start().await?;
+        let number = self.start().await?;
         if self.run.ledger.is_kept() {
+            let started = self.started(number);
             let code = self.code(&started)?;
             self.run.ledger.keep(Fact::open(started.id, code));
         }
-        self.forget(started.number);
+        self.forget(number);
         Ok(())
     }
 
@@ -95,7 +101,8 @@ impl Worker {
 
     /// Start, check, tokens; `again`: and what must not work twice.
     pub(super) async fn sign_in(&mut self, again: bool) -> Result<Session, Stop> {
-        let started = self.start().await?;
+        let number = self.start().await?;
+        let started = self.started(number);
         let code = self.code(&started)?;
         self.ask(Kind::Check, self.speech.check(&started.id, &code), &[200]).await?;
         let receipt: Box<str> = self.answer().receipt.into();
@@ -170,7 +177,8 @@ impl Worker {
 
     /// Wrong codes until long after the limit; never the right one.
     async fn guess(&mut self) -> Result<(), Stop> {
-        let started = self.start().await?;
+        let number = self.start().await?;
+        let started = self.started(number);
         let right = self.code(&started)?;
         for kind in [Kind::WrongById, Kind::WrongByNumber] {
             let mut compared = 0;

@@ -68,11 +68,11 @@ pub struct SledSettings {
     /// with many more of them some are looked for in vain. 0: every one is looked for.
     pub filter_mib: u64,
     /// MiB of changes that may wait in one segment of the log, and about as much in memory; there are two at most. Above
-    /// half of it they are folded at once; when there is no room changes are refused. Default 64: five seconds of
-    /// 30,000 changes each.
+    /// half of it they are folded at once; when there is no room changes are refused. Default 256: half a minute
+    /// of 30,000 changes each.
     pub log_mib: u64,
-    /// How often the changes are folded into the tree. Default 5 s: a sign-in's changes of one number are one write
-    /// then, and a restart has little to replay.
+    /// How often the changes are folded into the tree. Default 10 s: a sign-in's changes of one number are one write
+    /// then, neighbours are written together, and a restart has little to replay.
     pub fold_every: Duration,
 }
 
@@ -85,8 +85,8 @@ impl SledSettings {
             cache_mib: 256,
             free_mib_min: 256,
             filter_mib: 16,
-            log_mib: 64,
-            fold_every: Duration::from_secs(5),
+            log_mib: 256,
+            fold_every: Duration::from_secs(10),
         }
     }
 }
