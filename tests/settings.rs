@@ -186,7 +186,7 @@ fn ranges() {
         ("store.wait_max_ms", "5001", "store.commit_timeout_ms"),
         ("dev.store_delay_ms", "60001", "0 to 60000"),
         ("phone.default_region", "\"ir\"", "two capital letters"),
-        ("phone.actors_hard_max", "199999", "phone.actors_max"),
+        ("phone.actors_hard_max", "49999", "phone.actors_max"),
         ("phone.call_timeout_ms", "5000", "store.commit_timeout_ms"),
         ("phone.forwards_max", "3", "0 to 2"),
         ("server.public_url", "\"id.example.com\"", "http:// or https://"),
