@@ -3,58 +3,28 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "support/captured_log.rs"]
+mod captured_log;
 #[path = "support/console_server.rs"]
 mod console_server;
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, Mutex},
-};
-
+use captured_log::CapturedLog;
 use console_server::ConsoleServer;
 use otpd::{
     settings::{Log, LogFormat},
     telemetry,
 };
-use tracing_subscriber::fmt::MakeWriter;
 
 /// Line breaks, escapes, carriage tricks, C1 controls, Unicode line ends and reordering marks.
 const HOSTILE: &str = "Mozilla\r\n2026-11-20T00:00:00Z  INFO otpd: code approved\n\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\
                        \u{85}\u{2028}\u{2029}\u{202e}txet\u{8}\u{0}\u{7f}\t\"}{";
 
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Captured {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'w> MakeWriter<'w> for Captured {
-    type Writer = Self;
-
-    fn make_writer(&'w self) -> Self {
-        self.clone()
-    }
-}
-
 fn logged(format: LogFormat, filter: &str, events: impl FnOnce()) -> String {
-    let captured = Captured::default();
+    let captured = CapturedLog::default();
     let log = Log { format, filter: filter.to_owned(), queue_lines: 16 };
     let subscriber = telemetry::subscriber(&log, captured.clone()).unwrap();
-    tracing::subscriber::with_default(subscriber, events);
+    let _guard = CapturedLog::begin(subscriber);
+    events();
     captured.text()
 }
 
@@ -111,7 +81,7 @@ fn the_filter_counts() {
     });
     assert_eq!((text.lines().count(), text.contains("failed")), (1, true), "{text}");
     let log = Log { format: LogFormat::Human, filter: "otpd=loud".to_owned(), queue_lines: 16 };
-    assert!(telemetry::subscriber(&log, io::sink).is_err());
+    assert!(telemetry::subscriber(&log, std::io::sink).is_err());
 }
 
 /// security 118: no filter makes libraries log what travels on the wire.

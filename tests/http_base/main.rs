@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 mod answers;
+#[path = "../support/captured_log.rs"]
+mod captured_log;
 mod framing;
 mod harness;
 mod observed;

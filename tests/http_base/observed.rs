@@ -1,9 +1,6 @@
 //! What operators see: metrics, log lines, readiness; and whose address counts.
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use axum::{Router, extract::State, routing::get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -16,7 +13,10 @@ use otpd::http::{
     problem::Problem,
 };
 
-use crate::harness::{Config, Server, get_request, header, raw, start, start_router, status};
+use crate::{
+    captured_log::CapturedLog,
+    harness::{Config, Server, get_request, header, raw, start, start_router, status},
+};
 
 async fn limited(State(limiter): State<IpLimiter>, client: ClientIp) -> Result<&'static str, Problem> {
     limiter.check(client.bucket)?;
@@ -92,28 +92,12 @@ async fn metrics_of_requests_and_connections() {
     drop(holder);
 }
 
-#[derive(Debug, Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// security 121: nothing a client sends can forge, break or fill a log line.
 #[tokio::test]
 async fn log_lines_cannot_be_forged() {
-    let lines = Lines::default();
-    let sink = lines.clone();
-    let subscriber =
-        tracing_subscriber::fmt().json().with_max_level(tracing::Level::DEBUG).with_writer(move || sink.clone());
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let log = CapturedLog::default();
+    let subscriber = tracing_subscriber::fmt().json().with_max_level(tracing::Level::DEBUG).with_writer(log.clone());
+    let _guard = CapturedLog::begin(subscriber.finish());
     let server = start(Config::default()).await;
     let answer = raw(
         server.addr,
@@ -122,7 +106,7 @@ async fn log_lines_cannot_be_forged() {
     )
     .await;
     assert_eq!(status(&answer), 404);
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let mut access = 0;
     for line in text.lines() {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -1,10 +1,6 @@
 //! What is told of a request, and what never: audit events, and no secret at any level (security part 15).
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, Mutex, Once},
-    time::Duration,
-};
+use std::time::Duration;
 
 use expect_test::expect;
 use otpd::{
@@ -17,9 +13,9 @@ use otpd::{
 };
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{
+    captured_log::CapturedLog,
     harness::{Answer, START, Script, TestApp},
     harness_tokens::{ANNA, BELA, Person},
     spawned::Spawned,
@@ -27,24 +23,18 @@ use crate::{
 
 const NEW: &str = "+12025550123";
 
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+/// What one test logs.
+#[derive(Default)]
+struct Captured(CapturedLog);
 
 impl Captured {
-    /// From here on, this thread's events. The runtime of a plain `#[tokio::test]` is this thread.
     fn begin(&self, filter: &str) -> tracing::subscriber::DefaultGuard {
-        // Without a subscriber for all threads, an event that another test comes to first can be taken for one that
-        // nobody wants, and is then not seen here either.
-        static FOR_ALL: Once = Once::new();
-        // There may be one already: that is as good.
-        FOR_ALL.call_once(|| drop(tracing::subscriber::set_global_default(tracing_subscriber::registry())));
         let log = Log { format: LogFormat::Json, filter: filter.to_owned(), queue_lines: 16 };
-        tracing::subscriber::set_default(telemetry::subscriber(&log, self.clone()).unwrap())
+        CapturedLog::begin(telemetry::subscriber(&log, self.0.clone()).unwrap())
     }
 
     fn events(&self) -> Vec<Value> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.0.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// One line per audit event: number, event, outcome, reason.
@@ -62,25 +52,6 @@ impl Captured {
                 format!("{phone} {} {} {reason}", field("event"), field("outcome")).trim_end().to_owned() + "\n"
             })
             .collect()
-    }
-}
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'w> MakeWriter<'w> for Captured {
-    type Writer = Self;
-
-    fn make_writer(&'w self) -> Self {
-        self.clone()
     }
 }
 

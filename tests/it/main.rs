@@ -33,6 +33,8 @@
 
 mod answer_rules;
 mod audit_log;
+#[path = "../support/captured_log.rs"]
+mod captured_log;
 mod concurrency;
 mod counting;
 mod dialect_auth_otp;
