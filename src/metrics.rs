@@ -170,6 +170,7 @@ const REQUEST_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.0
 const SEND_BUCKETS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
 const COMMIT_BUCKETS: &[f64] = &[0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1.0, 5.0];
 const VERIFY_BUCKETS: &[f64] = &[2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0];
+const MERGE_BUCKETS: &[f64] = &[0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 180.0, 600.0];
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 macro_rules! metrics_table {
@@ -243,6 +244,10 @@ metrics_table! {
     COMMIT_REFUSALS_TOTAL = "otpd_commit_refusals_total", Kind::Counter, Count, ["reason": COMMIT_REFUSALS];
     /// Time to fold the changes of the log into the database.
     STORE_FOLD_SECONDS = "otpd_store_fold_seconds", Kind::Histogram(COMMIT_BUCKETS), Seconds, [];
+    /// Time to make one of several sorted runs of the database.
+    STORE_MERGE_SECONDS = "otpd_store_merge_seconds", Kind::Histogram(MERGE_BUCKETS), Seconds, [];
+    /// Sorted runs of the database: each fold adds one, merges make fewer of them.
+    STORE_RUNS = "otpd_store_runs", Kind::Gauge, Count, [];
     /// Records in the store, known once the sweep has been through it.
     STORE_RECORDS = "otpd_store_records", Kind::Gauge, Count, [];
     /// Records deleted by the sweep, because nothing of them was left to remember.

@@ -130,6 +130,7 @@ pub async fn open_store(settings: &Settings, files: &Files) -> Result<Arc<dyn Sn
         filter_mib: settings.store.filter_mib,
         log_mib: settings.store.log_mib,
         fold_every: settings.store.fold_every,
+        runs_max: settings.store.runs_max,
     };
     let open = tokio::task::spawn_blocking(move || SledStore::open(&embedded)).await;
     let store = open.map_err(|_| StartError::Named("store.path", "opening the store panicked".to_owned()))??;

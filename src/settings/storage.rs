@@ -28,8 +28,10 @@ pub struct Store {
     pub filter_mib: u64,
     /// Changes that wait for the next fold, MiB per segment of the log.
     pub log_mib: u64,
-    /// How often they are folded into the tree.
+    /// How often they are folded into sled.
     pub fold_every: Duration,
+    /// Sorted runs of numbers that there may be before folds wait for merges.
+    pub runs_max: usize,
     /// Changes that may wait.
     pub queue_max: usize,
     /// Longest wait of a change that is taken.
@@ -68,6 +70,7 @@ impl Store {
             filter_mib: r.number("store.filter_mib", 0..=4_096),
             log_mib: r.number("store.log_mib", 1..=1_024),
             fold_every: r.millis("store.fold_every_ms", 10..=600_000),
+            runs_max: r.number("store.runs_max", 8..=1_024),
             queue_max: r.number("store.queue_max", 1..=1_000_000),
             wait_max: r.millis("store.wait_max_ms", 10..=60_000),
             batch_max: r.number("store.batch_max", 1..=65_536),

@@ -5,17 +5,22 @@
 //! [`Durability`]), and never shows one by `load` either.
 
 mod beat;
+mod chunk;
 mod engine;
 mod filter;
 mod key;
 mod memtable;
+mod merge;
 mod outbox;
+mod run;
+mod runs;
 mod tree;
 mod wal;
+mod walk;
 
 use std::{
     fmt, io,
-    ops::Range,
+    ops::{ControlFlow, Range},
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard,
@@ -34,7 +39,7 @@ pub use tree::OpenError;
 
 use beat::Beat;
 use engine::{Engine, EngineError, Planned};
-use key::Key;
+use walk::Walk;
 
 use super::{Change, Committed, Outbox, Page, Snapshot, SnapshotStore, StoreFault};
 use crate::record::PhoneNumber;
@@ -71,9 +76,12 @@ pub struct SledSettings {
     /// half of it they are folded at once; when there is no room changes are refused. Default 256: half a minute
     /// of 30,000 changes each.
     pub log_mib: u64,
-    /// How often the changes are folded into the tree. Default 10 s: a sign-in's changes of one number are one write
-    /// then, neighbours are written together, and a restart has little to replay.
+    /// How often the changes are folded into sled. Default 10 s: a sign-in's changes of one number are one write then,
+    /// and a restart has little to replay.
     pub fold_every: Duration,
+    /// Runs of numbers that there may be; with so many, folds wait until some are merged. Default 64: twice of what there
+    /// are when the merges keep up. From half of it on they take no rests.
+    pub runs_max: usize,
 }
 
 impl SledSettings {
@@ -87,6 +95,7 @@ impl SledSettings {
             filter_mib: 16,
             log_mib: 256,
             fold_every: Duration::from_secs(10),
+            runs_max: 64,
         }
     }
 }
@@ -95,7 +104,6 @@ impl SledSettings {
 pub struct SledStore {
     shared: Arc<Shared>,
     durability: Durability,
-    free_mib_min: AtomicU64,
     /// `None` once closed.
     threads: Mutex<Option<Threads>>,
 }
@@ -108,15 +116,21 @@ struct Shared {
     failed: CancellationToken,
     /// Somebody waits for the fold: it takes no rests.
     in_haste: AtomicBool,
+    free_mib_min: AtomicU64,
+    runs_max: usize,
+    /// The store is being closed: no merge is gone on with.
+    is_closing: AtomicBool,
     /// Events were put into the outbox.
     added: Arc<Notify>,
     fold_seconds: Histogram,
+    merge_seconds: Histogram,
 }
 
 /// They end when this is dropped.
 #[derive(Debug)]
 struct Threads {
     folder: Beat,
+    _merger: Beat,
     _filter: Beat,
     _flusher: Option<Beat>,
 }
@@ -134,25 +148,20 @@ impl SledStore {
             fault: OnceLock::new(),
             failed: CancellationToken::new(),
             in_haste: AtomicBool::new(false),
+            free_mib_min: AtomicU64::new(settings.free_mib_min),
+            runs_max: settings.runs_max,
+            is_closing: AtomicBool::new(false),
             fold_seconds: histogram!("otpd_store_fold_seconds"),
+            merge_seconds: histogram!("otpd_store_merge_seconds"),
         });
         let threads =
             shared.threads(settings).map_err(|error| OpenError::Engine(format!("no thread: {}", error.kind())))?;
-        Ok(Self {
-            shared,
-            durability: settings.durability,
-            free_mib_min: AtomicU64::new(settings.free_mib_min),
-            threads: Mutex::new(Some(threads)),
-        })
+        Ok(Self { shared, durability: settings.durability, threads: Mutex::new(Some(threads)) })
     }
 
     /// Changes the limit of [`SledSettings::free_mib_min`] while running.
     pub fn set_free_mib_min(&self, mib: u64) {
-        self.free_mib_min.store(mib, Ordering::Relaxed);
-    }
-
-    fn room(&self, engine: &Engine) -> Result<(), &'static str> {
-        has_room(engine, self.free_mib_min.load(Ordering::Relaxed))
+        self.shared.free_mib_min.store(mib, Ordering::Relaxed);
     }
 
     fn is_fsync(&self) -> bool {
@@ -170,7 +179,7 @@ impl SledStore {
         let engine = self.shared.engine()?;
         let engine = engine.as_ref().ok_or(CLOSED)?;
         let mut wal = engine.writer().map_err(|error| self.shared.fail(&error))?;
-        self.room(engine).map_err(StoreFault::Refused)?;
+        self.shared.room(engine).map_err(StoreFault::Refused)?;
         let (entries, bytes) = weight(batch);
         self.shared.writable(engine.make_room(&mut wal, entries, bytes)).inspect_err(|_| self.fold_soon(true))?;
         // A read that fails has changed nothing, and one bad page must not end the process for all numbers.
@@ -202,32 +211,21 @@ fn weight(batch: &[Change]) -> (usize, usize) {
     batch.iter().map(of).fold((0, 0), |(entries, bytes), (more, longer)| (entries + more, bytes + longer))
 }
 
-/// Asked before anything is touched: a write that meets a full disk is fatal, a refusal is not.
-fn has_room(engine: &Engine, wanted_mib: u64) -> Result<(), &'static str> {
-    if wanted_mib == 0 {
-        return Ok(());
-    }
-    match engine.free_mib() {
-        Ok(free) if free >= wanted_mib => Ok(()),
-        Ok(_) => Err("disk nearly full"),
-        Err(_) => Err("free disk space unknown"),
-    }
-}
-
 const CLOSED: StoreFault = StoreFault::Refused("store closed");
 
-/// So many times as long as it works a fold rests, unless it is waited for: it takes a quarter of a core.
-const FOLD_REST: u32 = 3;
+/// So many times as long as it works a fold or a merge rests, unless it is waited for: it takes a quarter of a core.
+const REST: u32 = 3;
 /// The longest work that counts: a slice that had to wait for the disk has rested already.
-const FOLD_REST_MAX: Duration = Duration::from_millis(5);
+const REST_MAX: Duration = Duration::from_millis(5);
 /// How often the filter is looked at, whether it is to be built anew.
 const FILTER_LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often the runs are looked at, whether some are to be merged.
+const MERGE_LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// A filter that is being built.
-#[derive(Debug)]
-struct Walk {
-    /// The last number that was noted.
-    after: Option<Key>,
+/// Between two slices, by a thread of the store's own.
+fn rest(since: Instant) {
+    #[expect(clippy::disallowed_methods, reason = "no runtime thread")]
+    thread::sleep(REST * since.elapsed().min(REST_MAX));
 }
 
 /// What is written of an event beside it: tries and when it is due.
@@ -239,6 +237,19 @@ impl Shared {
             return Err(StoreFault::Refused("store failed"));
         }
         Ok(self.engine.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asked before anything is touched: a write that meets a full disk is fatal, a refusal is not.
+    fn room(&self, engine: &Engine) -> Result<(), &'static str> {
+        let wanted_mib = self.free_mib_min.load(Ordering::Relaxed);
+        if wanted_mib == 0 {
+            return Ok(());
+        }
+        match engine.free_mib() {
+            Ok(free) if free >= wanted_mib => Ok(()),
+            Ok(_) => Err("disk nearly full"),
+            Err(_) => Err("free disk space unknown"),
+        }
     }
 
     /// Fail-stop: after a failed write neither sled's pages nor the page cache can be trusted, so nothing
@@ -266,11 +277,16 @@ impl Shared {
     }
 
     fn threads(self: &Arc<Self>, settings: &SledSettings) -> io::Result<Threads> {
-        let (to_fold, to_flush, to_filter) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        let (to_fold, to_merge, to_flush, to_filter) =
+            (Arc::clone(self), Arc::clone(self), Arc::clone(self), Arc::clone(self));
         let fold_every = settings.fold_every;
         let folder = Beat::start("store-folder", fold_every, move || {
             to_fold.fold();
             fold_every
+        })?;
+        let merger = Beat::start("store-merger", MERGE_LOOK_EVERY, move || {
+            to_merge.merge();
+            MERGE_LOOK_EVERY
         })?;
         let flusher = match settings.durability {
             Durability::Fsync => None,
@@ -281,7 +297,7 @@ impl Shared {
         };
         let mut walk = None;
         let filter = Beat::start("store-filter", Duration::ZERO, move || to_filter.filter(&mut walk))?;
-        Ok(Threads { folder, _filter: filter, _flusher: flusher })
+        Ok(Threads { folder, _merger: merger, _filter: filter, _flusher: flusher })
     }
 
     /// One step of building the filter; answers when the next one is to be.
@@ -290,15 +306,31 @@ impl Shared {
         let Ok(engine) = self.engine() else { return FILTER_LOOK_EVERY };
         let Some(engine) = engine.as_ref() else { return FILTER_LOOK_EVERY };
         let step = match walk.take() {
-            Some(Walk { after }) => {
-                engine.filter_page(after).map(|after| after.map(|after| Walk { after: Some(after) }))
-            }
-            None => engine.begin_filter().map(|begun| begun.then_some(Walk { after: None })),
+            Some(walk) => engine.filter_page(walk),
+            None => engine.begin_filter(),
         };
         // Without it all is as right and a little slower, so a bad page is no reason to stop.
         *walk = step.inspect_err(|error| tracing::warn!(%error, "filter of numbers not built")).ok().flatten();
         // Behind the traffic: a third of a core at most.
         if walk.is_some() { 2 * started.elapsed() } else { FILTER_LOOK_EVERY }
+    }
+
+    /// Merges until there is nothing to merge.
+    fn merge(&self) {
+        let (mut started, mut slice) = (Instant::now(), Instant::now());
+        let is_closing = || self.is_closing.load(Ordering::Relaxed);
+        let pace = |engine: &Engine, slice: &mut Instant| {
+            if engine.runs() < self.runs_max / 2 {
+                rest(*slice);
+            }
+            *slice = Instant::now();
+            // A full disk is for what is waited for.
+            if is_closing() || self.room(engine).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        while self.with_engine(|engine| engine.merge(|| pace(engine, &mut slice))) == Some(true) && !is_closing() {
+            self.merge_seconds.record(started.elapsed().as_secs_f64());
+            started = Instant::now();
+        }
     }
 
     /// Makes durable what was acknowledged before it was.
@@ -312,14 +344,18 @@ impl Shared {
 
     fn fold(&self) {
         let (started, mut slice) = (Instant::now(), Instant::now());
-        let rest = || {
+        let pace = || {
             if !self.in_haste.load(Ordering::Relaxed) {
-                #[expect(clippy::disallowed_methods, reason = "no runtime thread, but the folder's own")]
-                thread::sleep(FOLD_REST * slice.elapsed().min(FOLD_REST_MAX));
+                rest(slice);
             }
             slice = Instant::now();
         };
-        let folded = self.with_engine(|engine| Ok((engine.fold(rest)?, engine.must_hurry()?)));
+        let fold = |engine: &Engine| {
+            // With too many runs every read is slow. The log fills up then, and refuses in its turn.
+            let folded = if engine.runs() < self.runs_max { engine.fold(pace)? } else { 0 };
+            Ok((folded, engine.must_hurry()?))
+        };
+        let folded = self.with_engine(fold);
         self.in_haste.store(folded.is_some_and(|(_, must_hurry)| must_hurry), Ordering::Relaxed);
         if folded.is_some_and(|(entries, _)| entries > 0) {
             self.fold_seconds.record(started.elapsed().as_secs_f64());
@@ -366,7 +402,7 @@ impl SnapshotStore for SledStore {
         let engine = self.shared.engine()?;
         let engine = engine.as_ref().ok_or(CLOSED)?;
         let _turn = engine.writer().map_err(|error| self.shared.fail(&error))?;
-        self.room(engine).map_err(StoreFault::Refused)?;
+        self.shared.room(engine).map_err(StoreFault::Refused)?;
         // Durable before it is used, whatever the durability of records is: an id must never be given out twice.
         engine.lease_user_ids(count).map_err(|error| self.shared.fail(&error))
     }
@@ -377,7 +413,7 @@ impl SnapshotStore for SledStore {
 
     fn refusing(&self) -> Option<&'static str> {
         match self.shared.engine() {
-            Ok(engine) => engine.as_ref().map_or(Some("store closed"), |engine| self.room(engine).err()),
+            Ok(engine) => engine.as_ref().map_or(Some("store closed"), |engine| self.shared.room(engine).err()),
             Err(_) => Some("store failed"),
         }
     }
@@ -394,6 +430,7 @@ impl SnapshotStore for SledStore {
     async fn close(&self) -> Result<(), StoreFault> {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.shared.in_haste.store(true, Ordering::Relaxed);
+        self.shared.is_closing.store(true, Ordering::Relaxed);
         let shared = Arc::clone(&self.shared);
         let close = move || {
             drop(threads); // joins them
@@ -407,7 +444,7 @@ impl fmt::Debug for SledStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SledStore")
             .field("durability", &self.durability)
-            .field("free_mib_min", &self.free_mib_min)
+            .field("free_mib_min", &self.shared.free_mib_min)
             .field("fault", &self.shared.fault)
             .finish_non_exhaustive()
     }

@@ -1,18 +1,18 @@
-//! The tree, the log before it and what is between them: one place to read and to write entries.
+//! sled, the log before it and what is between them: one place to read and to write entries.
 //!
 //! ```text
-//! write: batch -> log (append, sync) -> memtable          fold: memtable -> tree -> mark, sync -> the log forgets
-//! read:  memtable, then tree                              open: what the log has behind the mark -> memtable
+//! write: batch -> log (append, sync) -> memtable          fold: memtable -> a run -> mark, sync -> the log forgets
+//! read:  memtable, then runs, newest first                open: what the log has behind the mark -> memtable
 //! ```
 //!
-//! Why not straight into the tree: that costs 8 to 17 µs of CPU per change and a flush that wakes all of sled's threads;
+//! Why not straight into sled: that costs 8 to 17 µs of CPU per change and a flush that wakes all of sled's threads;
 //! a record of the log is one write and one `fdatasync` for the whole batch, and a number that changes three times within
-//! a few seconds is written into the tree once. Entries are numbers (key: the number, big-endian; value: header and body)
-//! and, behind them, the outbox's. Never decides who may write.
+//! a few seconds is written into sled once. Entries are numbers (key: the number, big-endian; value: header and body),
+//! kept in runs, and, behind them, the outbox's, in a tree of their own. Never decides who may write.
 
 use std::{
     io,
-    ops::{Bound, Range},
+    ops::{Bound, ControlFlow, Range},
     sync::{Mutex, MutexGuard},
 };
 
@@ -20,12 +20,15 @@ use sled::IVec;
 
 use super::{
     SledSettings,
+    chunk::Number,
     filter::Filter,
     key::Key,
     memtable::{KeyRange, Memtable, Ops},
     outbox::{BEHIND_NUMBERS, SledOutbox},
+    runs::Runs,
     tree::{OpenError, Tree},
     wal::{ENTRY_OVERHEAD, Wal, WalError},
+    walk::Walk,
 };
 use crate::{
     record::{PhoneNumber, snapshot::Header},
@@ -36,16 +39,14 @@ use crate::{
 const USER_IDS_LEASED: &[u8] = b"user_ids_leased";
 /// The counter: how often the store was opened.
 const OPENINGS: &[u8] = b"openings";
-/// The mark: up to which record of the log the tree has everything.
+/// The mark: up to which record of the log sled has everything.
 const FOLDED: &[u8] = b"folded";
 /// Where the log is, in sled's directory.
 const LOG: &str = "log";
-/// Entries looked at between two pauses while a filter is built: some milliseconds.
-const FILTER_PAGE: usize = 1_024;
-/// Entries that a fold writes between two rests: about a millisecond.
-const FOLD_SLICE: usize = 128;
-/// Slices after which it syncs what it has written so far: some MiB, so that no sync of the log stands behind all of it.
-const SLICES_PER_SYNC: usize = 32;
+/// Entries that a fold or a merge writes between two rests: about a millisecond.
+const SLICE: usize = 1_024;
+/// Slices after which it syncs what it has written so far: a MiB, so that no sync of the log stands behind all of it.
+const SLICES_PER_SYNC: usize = 4;
 /// Most bytes of an entry of the log beside its value.
 const ENTRY_BYTES: usize = ENTRY_OVERHEAD + 10;
 
@@ -82,8 +83,10 @@ impl From<sled::Error> for EngineError {
 /// Keys and values.
 pub(super) type Entries = Vec<(Key, IVec)>;
 
-/// Tree, log and memtable.
+/// Sled, log and memtable.
 pub(super) struct Engine {
+    // Before sled: its trees must have been let go of when sled is closed.
+    runs: Runs,
     tree: Tree,
     /// One batch at a time: versions are checked and written under it. Poisoned by a panic in the middle of a batch,
     /// which counts as a failure.
@@ -118,8 +121,9 @@ impl Engine {
         let cannot = |error: EngineError| OpenError::Engine(error.to_string());
         let (wal, replayed) = open_log(&tree, settings).map_err(cannot)?;
         let (writer, memtable) = (Mutex::new(wal), Memtable::of(replayed));
+        let runs = Runs::open(&tree).map_err(cannot)?;
         let filter = Filter::new(settings.filter_mib);
-        let engine = Self { tree, writer, memtable, filter, outbox: SledOutbox::default() };
+        let engine = Self { runs, tree, writer, memtable, filter, outbox: SledOutbox::default() };
         engine.outbox.count(&engine).map_err(cannot)?;
         Ok(engine)
     }
@@ -136,9 +140,20 @@ impl Engine {
 
     /// What stands under a key.
     pub(super) fn get(&self, key: &Key) -> Result<Option<IVec>, EngineError> {
-        match self.memtable.get(key) {
-            Some(wanted) => Ok(wanted),
-            None => self.tree.get(key),
+        match (self.memtable.get(key), number_of(key)) {
+            (Some(wanted), _) => Ok(wanted),
+            (None, Some(number)) => self.runs.get(number),
+            (None, None) => self.tree.get(key),
+        }
+    }
+
+    /// The first `limit` entries of a range that sled has.
+    fn older(&self, range: KeyRange, limit: usize) -> Result<Entries, EngineError> {
+        match &range.0 {
+            Bound::Included(first) | Bound::Excluded(first) if number_of(first).is_none() => {
+                self.tree.range(range, limit)
+            }
+            Bound::Included(_) | Bound::Excluded(_) | Bound::Unbounded => self.runs.range(&range, limit),
         }
     }
 
@@ -157,10 +172,9 @@ impl Engine {
         let limit = limit.max(1);
         let (mut from, end) = *range;
         loop {
-            // The memtable first: what a fold takes out of it meanwhile is in the tree by then.
+            // The memtable first: what a fold takes out of it meanwhile is in sled by then.
             let (newer, newer_end) = self.memtable.range(&(from, end), limit);
-            let tree_end = newer_end.map_or(end, Bound::Included);
-            let older = self.tree.range((from, tree_end), limit)?;
+            let older = self.older((from, newer_end.map_or(end, Bound::Included)), limit)?;
             let older_end = if older.len() == limit { older.last().map(|(key, _)| *key) } else { None };
             // Up to here both have said everything.
             let sure = [newer_end, older_end].into_iter().flatten().min();
@@ -243,7 +257,7 @@ impl Engine {
         if durable {
             wal.sync()?;
         }
-        self.filter.add(ops.keys().filter(|key| is_number(key)));
+        self.filter.add(ops.keys().filter(|key| number_of(key).is_some()));
         self.memtable.apply(ops);
         Ok(())
     }
@@ -255,7 +269,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Puts the memtable into the tree and lets the log forget it; answers how many entries there were. One at a time.
+    /// Puts the memtable into sled and lets the log forget it; answers how many entries there were. One at a time.
     /// It need not be atomic: until the mark behind it is durable the log has all of it, and what a crash leaves half
     /// done is done once more. `rest` is called between slices, so that others have their turn at cores and disk.
     pub(super) fn fold(&self, mut rest: impl FnMut()) -> Result<usize, EngineError> {
@@ -267,39 +281,67 @@ impl Engine {
             }
         }
         let Some((folding, upto)) = self.memtable.folding() else { return Ok(0) };
-        let (mut entries, mut slices) = (folding.iter().peekable(), 0);
-        while entries.peek().is_some() {
-            self.tree.write(entries.by_ref().take(FOLD_SLICE))?;
-            slices += 1;
-            if slices % SLICES_PER_SYNC == 0 {
-                self.tree.make_durable()?;
+        let (mut run, mut taken) = (self.runs.writer(&self.tree), 0);
+        for (key, value) in &*folding {
+            match number_of(key) {
+                Some(number) => run.put((number, value.as_deref()))?,
+                None => self.tree.write(key, value.as_ref())?,
             }
-            rest();
+            taken += 1;
+            if taken % SLICE == 0 {
+                self.sync_now_and_then(taken)?;
+                rest();
+            }
+        }
+        if let Some(run) = run.finish()? {
+            self.runs.add(&self.tree, run)?;
         }
         self.tree.set_counter(FOLDED, upto)?;
         self.memtable.folded();
         self.writer()?.forget(upto)?;
-        Ok(folding.len())
+        Ok(taken)
     }
 
-    /// Begins another filter, if it is time to: [`Self::filter_page`] is to go through all there is then.
-    pub(super) fn begin_filter(&self) -> Result<bool, EngineError> {
-        let is_due = self.filter.is_due();
-        if is_due {
-            let _turn = self.writer()?;
-            self.filter.begin();
+    /// Makes some runs one if it is time to, and drops what is not needed any more; answers whether. `pace` is called
+    /// between slices, and may end it. One at a time.
+    pub(super) fn merge(&self, mut pace: impl FnMut() -> ControlFlow<()>) -> Result<bool, EngineError> {
+        let mut taken = 0;
+        let merged = self.runs.merge(&self.tree, SLICE, || {
+            taken += SLICE;
+            self.sync_now_and_then(taken)?;
+            Ok(pace())
+        })?;
+        self.runs.drop_retired(&self.tree, pace)?;
+        Ok(merged)
+    }
+
+    /// After so many entries in all.
+    fn sync_now_and_then(&self, written: usize) -> Result<(), EngineError> {
+        if written.is_multiple_of(SLICE * SLICES_PER_SYNC) { self.tree.make_durable() } else { Ok(()) }
+    }
+
+    /// How many runs there are.
+    pub(super) fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Begins another filter, if it is time to: the walk is to go through all there is then.
+    pub(super) fn begin_filter(&self) -> Result<Option<Walk>, EngineError> {
+        if !self.filter.is_due() {
+            return Ok(None);
         }
-        Ok(is_due)
+        let _turn = self.writer()?;
+        self.filter.begin();
+        Ok(Some(Walk::default()))
     }
 
-    /// Notes the numbers of a page behind `after` in the filter that was begun; answers behind which to go on.
-    pub(super) fn filter_page(&self, after: Option<Key>) -> Result<Option<Key>, EngineError> {
-        let (entries, next) = self.range(&numbers(after), FILTER_PAGE)?;
-        self.filter.note(entries.iter().map(|(key, _)| key));
-        if next.is_none() {
+    /// Notes a page of the numbers there are in the filter that was begun; answers the rest of the walk.
+    pub(super) fn filter_page(&self, walk: Walk) -> Result<Option<Walk>, EngineError> {
+        let rest = walk.page(&self.memtable, &self.runs, &self.filter)?;
+        if rest.is_none() {
             self.filter.finish();
         }
-        Ok(next)
+        Ok(rest)
     }
 
     /// While one fold was under way so much came that the next one must hurry, or there will be no room.
@@ -327,6 +369,7 @@ impl Engine {
         while self.memtable.is_folding() || !self.memtable.is_empty() {
             self.fold(|| ())?;
         }
+        drop(self.runs);
         self.tree.close()
     }
 
@@ -344,12 +387,13 @@ fn open_log(tree: &Tree, settings: &SledSettings) -> Result<(Wal, Ops), EngineEr
 }
 
 /// The entries of numbers behind `after`.
-fn numbers(after: Option<Key>) -> KeyRange {
+pub(super) fn numbers(after: Option<Key>) -> KeyRange {
     (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Excluded(Key::from([BEHIND_NUMBERS])))
 }
 
-fn is_number(key: &Key) -> bool {
-    key.as_ref().first().is_some_and(|first| *first < BEHIND_NUMBERS)
+/// The number whose key it is; `None`: a key of the outbox.
+pub(super) fn number_of(key: &Key) -> Option<Number> {
+    key.as_ref().try_into().ok().filter(|[first, ..]: &Number| *first < BEHIND_NUMBERS)
 }
 
 fn version(bytes: Option<&IVec>) -> Current {

@@ -10,14 +10,34 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use fastbloom::AtomicBloomFilter;
+use fastbloom::{AtomicBloomFilter, BloomFilter};
 
-use super::key::Key;
+use super::{chunk::Number, key::Key};
 
 /// Bits set per number. With 13 bits of room per number 1 in 200 new ones is looked for in vain; with 4, 1 in 6.
 const HASHES: u32 = 4;
 /// Room per number below which it is built anew.
 const BITS_PER_NUMBER_MIN: usize = 4;
+
+/// Bits for each number of a part: 1 in 100 others is looked for in vain.
+const BITS_PER_NUMBER: usize = 12;
+
+/// Which numbers a part of a run has, which never change.
+#[derive(Debug)]
+pub(super) struct PartFilter(BloomFilter);
+
+impl PartFilter {
+    pub(super) fn of(numbers: &[Number]) -> Self {
+        let mut bloom = BloomFilter::with_num_bits((numbers.len() * BITS_PER_NUMBER).max(1)).hashes(HASHES);
+        bloom.insert_all(numbers);
+        Self(bloom)
+    }
+
+    /// False: the part has nothing of it.
+    pub(super) fn may_have(&self, number: Number) -> bool {
+        self.0.contains(&number)
+    }
+}
 
 /// The filter, and the next one while that is being built.
 #[derive(Debug)]
@@ -104,10 +124,10 @@ impl Filter {
     }
 
     /// Adds what the store has to the one that was begun.
-    pub(super) fn note<'a>(&self, keys: impl Iterator<Item = &'a Key>) {
+    pub(super) fn note(&self, keys: impl Iterator<Item = Key>) {
         let building = self.read().building.clone();
         if let Some(set) = building {
-            keys.for_each(|key| set.insert(key));
+            keys.for_each(|key| set.insert(&key));
         }
     }
 
@@ -142,7 +162,7 @@ mod tests {
         assert!(filter.is_due());
         assert_eq!(has(&filter, &others), others.len(), "nothing is known yet");
         filter.begin();
-        filter.note(old.iter());
+        filter.note(old.iter().copied());
         filter.add(new.iter());
         assert_eq!(has(&filter, &others), others.len(), "half of it is no answer");
         filter.finish();
@@ -174,7 +194,7 @@ mod tests {
     fn one_that_is_too_small_waits_until_they_are_twice_as_many() {
         let filter = Filter::new(1);
         filter.begin();
-        filter.note(keys(0..3_000_000).iter());
+        filter.note(keys(0..3_000_000).into_iter());
         filter.finish();
         assert!(!filter.is_due());
     }

@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeSet,
     ops::{Bound, Range},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -16,7 +16,6 @@ use tokio::sync::Notify;
 use super::{
     CLOSED, EVENT_HEADER, Shared, SledStore,
     engine::{Engine, EngineError},
-    has_room,
     key::Key,
     memtable::{KeyRange, Ops},
 };
@@ -264,10 +263,10 @@ impl SledStore {
         (entries, bytes): (usize, usize),
         act: impl FnOnce(&Engine) -> Result<Written<T>, EngineError> + Send + 'static,
     ) -> Result<T, StoreFault> {
-        let (wanted, fsync) = (self.free_mib_min.load(Ordering::Relaxed), self.is_fsync());
+        let fsync = self.is_fsync();
         self.beside(move |shared, engine| {
             let mut wal = engine.writer().map_err(|error| shared.fail(&error))?;
-            has_room(engine, wanted).map_err(StoreFault::Refused)?;
+            shared.room(engine).map_err(StoreFault::Refused)?;
             shared.writable(engine.make_room(&mut wal, entries, bytes))?;
             let written = act(engine).and_then(|Written { answer, ops, lasting, tells }| {
                 engine.write(&mut wal, ops, lasting && fsync)?;

@@ -1,7 +1,7 @@
 //! sled 0.34.7 as it is: what it promises, and what has to be done beside it.
 //!
-//! Owns: sled's directory, its tree of entries, its counters, and the syncs that sled leaves out. Never puts a path into
-//! an error.
+//! Owns: sled's directory, the names of its trees (the outbox, counters, one tree for each part of a run), and the syncs
+//! that sled leaves out. Never puts a path into an error.
 
 use std::{
     collections::HashSet,
@@ -23,6 +23,7 @@ use super::{
     engine::{EngineError, Entries},
     key::Key,
     memtable::KeyRange,
+    outbox::BEHIND_NUMBERS,
 };
 
 /// Why the store could not be opened. Without paths: the caller knows which one it named.
@@ -39,11 +40,21 @@ pub enum OpenError {
     Engine(String),
 }
 
-/// An open sled with one tree of entries.
+/// The outbox's entries.
+const OUTBOX: &str = "outbox";
+/// Counters, and the list of runs.
+const COMMON: &str = "common";
+/// What the name of a part's tree begins with; its id follows.
+const PART: &[u8] = b"part-";
+/// Numbers and events one by one, as they were kept before there were runs.
+const ONE_BY_ONE: &str = "snapshots";
+/// The list of runs.
+const RUNS: &[u8] = b"runs";
+
+/// An open sled.
 pub(super) struct Tree {
-    // `entries` before `db`: fields drop in this order, and the last one to go releases the lock.
-    entries: sled::Tree,
-    /// What is of no number: counters.
+    // The trees before `db`: fields drop in this order, and the last one to go releases the lock.
+    outbox: sled::Tree,
     counters: sled::Tree,
     db: sled::Db,
     path: PathBuf,
@@ -67,10 +78,10 @@ impl Tree {
             .flush_every_ms(None)
             .use_compression(false);
         let db = config.open().map_err(open_error)?;
-        let entries = db.open_tree("snapshots").map_err(open_error)?;
-        let counters = db.open_tree("common").map_err(open_error)?;
+        let outbox = db.open_tree(OUTBOX).map_err(open_error)?;
+        let counters = db.open_tree(COMMON).map_err(open_error)?;
         let file = File::open(path.join("db")).map_err(directory)?;
-        let tree = Self { entries, counters, db, path: path.to_owned(), file, synced_blobs: Mutex::default() };
+        let tree = Self { outbox, counters, db, path: path.to_owned(), file, synced_blobs: Mutex::default() };
         tree.make_durable().map_err(|error| OpenError::Engine(error.to_string()))?;
         // sled syncs neither its settings nor the names of its files: a power loss could leave a log
         // without the directory entry it is found by.
@@ -90,28 +101,75 @@ impl Tree {
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize) >> 20)
     }
 
+    /// What stands under a key of the outbox.
     pub(super) fn get(&self, key: &Key) -> Result<Option<IVec>, EngineError> {
-        Ok(self.entries.get(key)?)
+        Ok(self.outbox.get(key)?)
     }
 
-    /// The first `limit` entries of a range.
+    /// The first `limit` entries of a range of the outbox.
     pub(super) fn range(&self, range: KeyRange, limit: usize) -> Result<Entries, EngineError> {
-        let entries = self.entries.range(range).take(limit);
+        let entries = self.outbox.range(range).take(limit);
         // A key that is none of ours is passed over.
         let ours = |entry: Result<(IVec, IVec), _>| entry.map(|(key, value)| Key::new(&key).map(|key| (key, value)));
         Ok(entries.filter_map(|entry| ours(entry).transpose()).collect::<Result<_, _>>()?)
     }
 
-    /// Writes entries one by one and not with `apply_batch`, which holds a process-wide lock: every load would wait on a
-    /// runtime thread for the whole of it. In the order of keys: sled takes that with 0.85 of the CPU.
-    pub(super) fn write<'a>(&self, ops: impl Iterator<Item = (&'a Key, &'a Option<IVec>)>) -> Result<(), EngineError> {
-        for (key, value) in ops {
-            match value {
-                Some(value) => self.entries.insert(key, value.clone())?,
-                None => self.entries.remove(key)?,
-            };
-        }
+    /// Writes or deletes an entry of the outbox. One by one and not with `apply_batch`, which holds a process-wide lock:
+    /// every load would wait on a runtime thread for the whole of it.
+    pub(super) fn write(&self, key: &Key, value: Option<&IVec>) -> Result<(), EngineError> {
+        match value {
+            Some(value) => self.outbox.insert(key, value)?,
+            None => self.outbox.remove(key)?,
+        };
         Ok(())
+    }
+
+    /// The chunks of a part; none, if it is new.
+    pub(super) fn part(&self, id: u64) -> Result<sled::Tree, EngineError> {
+        Ok(self.db.open_tree(part_name(id))?)
+    }
+
+    /// The parts that there are.
+    pub(super) fn part_ids(&self) -> Vec<u64> {
+        let id = |name: IVec| Some(u64::from_be_bytes(name.strip_prefix(PART)?.try_into().ok()?));
+        self.db.tree_names().into_iter().filter_map(id).collect()
+    }
+
+    /// Frees a part that nobody reads any more.
+    pub(super) fn drop_part(&self, id: u64) -> Result<(), EngineError> {
+        self.db.drop_tree(part_name(id))?;
+        Ok(())
+    }
+
+    /// The list of runs as it was set last.
+    pub(super) fn list_of_runs(&self) -> Result<Option<IVec>, EngineError> {
+        Ok(self.counters.get(RUNS)?)
+    }
+
+    /// Sets the list of runs, and makes it and all that was written before it durable.
+    pub(super) fn set_list_of_runs(&self, list: &[u8]) -> Result<(), EngineError> {
+        self.counters.insert(RUNS, list)?;
+        self.make_durable()
+    }
+
+    /// Numbers that stand one by one, as before there were runs; `None`: there are none. Events that stand behind them
+    /// go into the outbox.
+    pub(super) fn begin_adoption(&self) -> Result<Option<sled::Iter>, EngineError> {
+        if !self.db.tree_names().iter().any(|name| name == ONE_BY_ONE.as_bytes()) {
+            return Ok(None);
+        }
+        let one_by_one = self.db.open_tree(ONE_BY_ONE)?;
+        for event in one_by_one.range([BEHIND_NUMBERS]..) {
+            let (key, value) = event?;
+            self.outbox.insert(key, value)?;
+        }
+        Ok(Some(one_by_one.range(..[BEHIND_NUMBERS])))
+    }
+
+    /// What [`Self::begin_adoption`] found stands elsewhere now, and durably.
+    pub(super) fn end_adoption(&self) -> Result<(), EngineError> {
+        self.db.drop_tree(ONE_BY_ONE)?;
+        self.make_durable()
     }
 
     /// A counter; 0 if it was never set.
@@ -180,8 +238,8 @@ impl Tree {
     /// Lets sled go; returns when the lock is free, so that the next open in this or another process succeeds.
     pub(super) fn close(self) -> Result<(), EngineError> {
         self.make_durable()?;
-        let Self { entries, counters, db, path, .. } = self;
-        drop((entries, counters));
+        let Self { outbox, counters, db, path, .. } = self;
+        drop((outbox, counters));
         drop(db);
         await_unlock(&path.join("db")).map_err(io_error("release of the store's lock"))
     }
@@ -202,6 +260,10 @@ fn await_unlock(path: &Path) -> io::Result<()> {
     Ok(()) // closing the file releases it again
 }
 
+fn part_name(id: u64) -> Vec<u8> {
+    [PART, &id.to_be_bytes()].concat()
+}
+
 fn io_error(doing: &'static str) -> impl Fn(io::Error) -> EngineError {
     move |error| EngineError::Io(doing, error.kind())
 }
@@ -217,7 +279,6 @@ fn open_error(error: sled::Error) -> OpenError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sled_store::memtable::Ops;
 
     /// security 11: large neighbours end up in blob files, and those are synced, too.
     #[test]
@@ -225,8 +286,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let tree = Tree::open(directory.path(), 16).unwrap();
         for number in 0..64_u64 {
-            let entry = (Key::from(number.to_be_bytes()), Some(IVec::from(vec![7; 16 << 10])));
-            tree.write(Ops::from([entry]).iter()).unwrap();
+            tree.write(&Key::from(number.to_be_bytes()), Some(&IVec::from(vec![7; 16 << 10]))).unwrap();
             tree.make_durable().unwrap();
         }
         let present: HashSet<_> =

@@ -1,6 +1,9 @@
 //! Reads, writes and folds as one, and what is there again wherever a fold stood when the process ended.
 
-use super::*;
+use super::{
+    super::{run::Run, walk::PAGE},
+    *,
+};
 use crate::record::snapshot::SCHEMA;
 
 fn open(directory: &tempfile::TempDir) -> Engine {
@@ -42,12 +45,30 @@ fn versions(engine: &Engine, limit: usize) -> Vec<(u64, u64)> {
     }
 }
 
+/// A run with these entries, newer than all others.
+fn add_run(engine: &Engine, entries: &[(Number, Option<IVec>)]) {
+    let run = write_run(engine, entries);
+    engine.runs.add(&engine.tree, run).unwrap();
+}
+
+fn write_run(engine: &Engine, entries: &[(Number, Option<IVec>)]) -> Run {
+    let mut run = engine.runs.writer(&engine.tree);
+    entries.iter().for_each(|(number, value)| run.put((*number, value.as_deref())).unwrap());
+    run.finish().unwrap().unwrap()
+}
+
+/// As a kill leaves it.
+fn close_abruptly(engine: Engine) {
+    let Engine { runs, tree, .. } = engine;
+    drop(runs);
+    tree.close_abruptly();
+}
+
 #[test]
 fn a_value_without_header_matches_no_version_and_stops_no_scan() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open(&directory);
-    let stray = |key: &[u8]| (Key::new(key).unwrap(), Some(IVec::from(b"?")));
-    engine.tree.write(Ops::from([stray(&phone(0).to_key()), stray(b"no number")]).iter()).unwrap();
+    add_run(&engine, &[(phone(0).to_key(), Some(IVec::from(b"?")))]);
     assert!(matches!(engine.load(phone(0)), Err(EngineError::Headless)));
     for expected in [None, Some(0), Some(u64::MAX)] {
         let batch = [Change { phone: phone(0), expected, next: None, events: Vec::new() }];
@@ -88,7 +109,7 @@ fn tree_and_both_maps_read_as_one() {
 fn what_was_written_is_there_again_wherever_a_fold_stood() {
     let directory = tempfile::tempdir().unwrap();
     let expected = [(0, 3), (2, 1), (3, 1)];
-    for stage in 0..5 {
+    for stage in 0..6 {
         let engine = open(&directory);
         let before = versions(&engine, 10);
         let reset: Vec<_> = before.iter().map(|(n, version)| change(*n, *version, 0)).collect();
@@ -101,17 +122,23 @@ fn what_was_written_is_there_again_wherever_a_fold_stood() {
         commit(&engine, &[change(0, 2, 3), change(1, 1, 0), change(3, 0, 1)]);
         let (folding, upto) = engine.memtable.folding().unwrap_or_default();
         if stage > 1 {
-            engine.tree.write(folding.iter()).unwrap();
-        }
-        if stage > 2 {
-            engine.tree.set_counter(FOLDED, upto).unwrap();
+            let folding: Vec<_> = folding.iter().map(|(key, value)| (number_of(key).unwrap(), value.clone())).collect();
+            let run = write_run(&engine, &folding);
+            if stage > 2 {
+                engine.runs.add(&engine.tree, run).unwrap();
+            }
         }
         if stage > 3 {
+            engine.tree.set_counter(FOLDED, upto).unwrap();
+        }
+        if stage > 4 {
             engine.memtable.folded();
             engine.writer().unwrap().forget(upto).unwrap();
         }
-        engine.tree.close_abruptly();
+        close_abruptly(engine);
         let engine = open(&directory);
+        let listed: usize = engine.runs.list().iter().map(|run| run.parts.len()).sum();
+        assert_eq!(engine.tree.part_ids().len(), listed, "what is in no run is dropped");
         assert_eq!(versions(&engine, 10), expected, "stage {stage}");
         engine.close().unwrap();
     }
@@ -138,19 +165,16 @@ fn a_full_log_refuses_until_it_is_folded() {
     fill(written).unwrap();
     engine.fold(|| ()).unwrap();
     assert_eq!(versions(&engine, 100).len(), 21);
-    engine.tree.close_abruptly();
+    close_abruptly(engine);
     assert_eq!(versions(&open(&directory), 100).len(), 21);
 }
 
 /// Builds a filter, and calls `between` after each of its pages.
 fn build_filter(engine: &Engine, mut between: impl FnMut()) {
-    assert!(engine.begin_filter().unwrap());
-    let mut after = None;
-    loop {
-        after = engine.filter_page(after).unwrap();
-        if after.is_none() {
-            return;
-        }
+    let mut walk = engine.begin_filter().unwrap();
+    assert!(walk.is_some());
+    while let Some(left) = walk {
+        walk = engine.filter_page(left).unwrap();
         between();
     }
 }
@@ -161,9 +185,9 @@ fn build_filter(engine: &Engine, mut between: impl FnMut()) {
 fn the_filter_hides_nothing_and_answers_for_what_is_new() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open(&directory);
-    let numbers = 3 * FILTER_PAGE as u64;
+    let numbers = 3 * PAGE as u64;
     let written: Vec<_> = (100..100 + numbers).map(|number| change(number, 0, 1)).collect();
-    let (first, second) = written.split_at(2 * FILTER_PAGE);
+    let (first, second) = written.split_at(2 * PAGE);
     commit(&engine, first);
     engine.fold(|| ()).unwrap();
     commit(&engine, second);
@@ -183,8 +207,8 @@ fn the_filter_hides_nothing_and_answers_for_what_is_new() {
         assert!(engine.load(phone(number)).unwrap().is_some(), "{number}");
     }
     let absent = |number: &u64| !engine.filter.may_have(&Key::from(phone(*number).to_key()));
-    assert!((3 * numbers..4 * numbers).filter(absent).count() > 3 * FILTER_PAGE - 10);
-    assert!(!engine.begin_filter().unwrap(), "it is good for long");
+    assert!((3 * numbers..4 * numbers).filter(absent).count() > 3 * PAGE - 10);
+    assert!(engine.begin_filter().unwrap().is_none(), "it is good for long");
 }
 
 /// Between its slices others have their turn.
@@ -192,9 +216,9 @@ fn the_filter_hides_nothing_and_answers_for_what_is_new() {
 fn a_fold_rests_after_each_slice() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open(&directory);
-    let written: Vec<_> = (0..FOLD_SLICE as u64 * 5 / 2).map(|number| change(number, 0, 1)).collect();
+    let written: Vec<_> = (0..SLICE as u64 * 5 / 2).map(|number| change(number, 0, 1)).collect();
     commit(&engine, &written);
     let mut rests = 0;
     assert_eq!(engine.fold(|| rests += 1).unwrap(), written.len());
-    assert_eq!(rests, 3);
+    assert_eq!(rests, 2);
 }
