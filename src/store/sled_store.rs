@@ -1,13 +1,14 @@
 //! The embedded store: one directory, one process, sled below.
 //!
-//! Owns: the order of check, write and answer; the free-space guard; fail-stop; the threads that fold and flush. How
-//! entries are kept is `engine`'s business. Never answers a change before it is durable (in the sense of
+//! Owns: the order of check, write and answer; the free-space guard; fail-stop. How entries are kept is `engine`'s
+//! business, what is done behind the traffic `housekeeping`'s. Never answers a change before it is durable (in the sense of
 //! [`Durability`]), and never shows one by `load` either.
 
 mod beat;
 mod chunk;
 mod engine;
 mod filter;
+mod housekeeping;
 mod key;
 mod memtable;
 mod merge;
@@ -19,15 +20,14 @@ mod wal;
 mod walk;
 
 use std::{
-    fmt, io,
-    ops::{ControlFlow, Range},
+    fmt,
+    ops::Range,
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -37,9 +37,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use tree::OpenError;
 
-use beat::Beat;
 use engine::{Engine, EngineError, Planned};
-use walk::Walk;
+use housekeeping::Threads;
 
 use super::{Change, Committed, Outbox, Page, Snapshot, SnapshotStore, StoreFault};
 use crate::record::PhoneNumber;
@@ -126,15 +125,6 @@ struct Shared {
     merge_seconds: Histogram,
 }
 
-/// They end when this is dropped.
-#[derive(Debug)]
-struct Threads {
-    folder: Beat,
-    _merger: Beat,
-    _filter: Beat,
-    _flusher: Option<Beat>,
-}
-
 impl SledStore {
     /// Opens or makes the store. Blocks: 0.3 s per million records after a crash.
     ///
@@ -171,7 +161,7 @@ impl SledStore {
     fn fold_soon(&self, in_haste: bool) {
         self.shared.in_haste.fetch_or(in_haste, Ordering::Relaxed);
         if let Some(threads) = &*self.threads.lock().unwrap_or_else(PoisonError::into_inner) {
-            threads.folder.wake();
+            threads.fold();
         }
     }
 
@@ -212,21 +202,6 @@ fn weight(batch: &[Change]) -> (usize, usize) {
 }
 
 const CLOSED: StoreFault = StoreFault::Refused("store closed");
-
-/// So many times as long as it works a fold or a merge rests, unless it is waited for: it takes a quarter of a core.
-const REST: u32 = 3;
-/// The longest work that counts: a slice that had to wait for the disk has rested already.
-const REST_MAX: Duration = Duration::from_millis(5);
-/// How often the filter is looked at, whether it is to be built anew.
-const FILTER_LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How often the runs are looked at, whether some are to be merged.
-const MERGE_LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// Between two slices, by a thread of the store's own.
-fn rest(since: Instant) {
-    #[expect(clippy::disallowed_methods, reason = "no runtime thread")]
-    thread::sleep(REST * since.elapsed().min(REST_MAX));
-}
 
 /// What is written of an event beside it: tries and when it is due.
 const EVENT_HEADER: usize = 9;
@@ -274,92 +249,6 @@ impl Shared {
         let engine = self.engine().ok()?;
         let done = act(engine.as_ref()?);
         done.map_err(|error| self.fail(&error)).ok()
-    }
-
-    fn threads(self: &Arc<Self>, settings: &SledSettings) -> io::Result<Threads> {
-        let (to_fold, to_merge, to_flush, to_filter) =
-            (Arc::clone(self), Arc::clone(self), Arc::clone(self), Arc::clone(self));
-        let fold_every = settings.fold_every;
-        let folder = Beat::start("store-folder", fold_every, move || {
-            to_fold.fold();
-            fold_every
-        })?;
-        let merger = Beat::start("store-merger", MERGE_LOOK_EVERY, move || {
-            to_merge.merge();
-            MERGE_LOOK_EVERY
-        })?;
-        let flusher = match settings.durability {
-            Durability::Fsync => None,
-            Durability::Buffered => Some(Beat::start("store-flusher", BUFFERED_FLUSH_EVERY, move || {
-                to_flush.flush();
-                BUFFERED_FLUSH_EVERY
-            })?),
-        };
-        let mut walk = None;
-        let filter = Beat::start("store-filter", Duration::ZERO, move || to_filter.filter(&mut walk))?;
-        Ok(Threads { folder, _merger: merger, _filter: filter, _flusher: flusher })
-    }
-
-    /// One step of building the filter; answers when the next one is to be.
-    fn filter(&self, walk: &mut Option<Walk>) -> Duration {
-        let started = Instant::now();
-        let Ok(engine) = self.engine() else { return FILTER_LOOK_EVERY };
-        let Some(engine) = engine.as_ref() else { return FILTER_LOOK_EVERY };
-        let step = match walk.take() {
-            Some(walk) => engine.filter_page(walk),
-            None => engine.begin_filter(),
-        };
-        // Without it all is as right and a little slower, so a bad page is no reason to stop.
-        *walk = step.inspect_err(|error| tracing::warn!(%error, "filter of numbers not built")).ok().flatten();
-        // Behind the traffic: a third of a core at most.
-        if walk.is_some() { 2 * started.elapsed() } else { FILTER_LOOK_EVERY }
-    }
-
-    /// Merges until there is nothing to merge.
-    fn merge(&self) {
-        let (mut started, mut slice) = (Instant::now(), Instant::now());
-        let is_closing = || self.is_closing.load(Ordering::Relaxed);
-        let pace = |engine: &Engine, slice: &mut Instant| {
-            if engine.runs() < self.runs_max / 2 {
-                rest(*slice);
-            }
-            *slice = Instant::now();
-            // A full disk is for what is waited for.
-            if is_closing() || self.room(engine).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        while self.with_engine(|engine| engine.merge(|| pace(engine, &mut slice))) == Some(true) && !is_closing() {
-            self.merge_seconds.record(started.elapsed().as_secs_f64());
-            started = Instant::now();
-        }
-    }
-
-    /// Makes durable what was acknowledged before it was.
-    fn flush(&self) {
-        let unsynced = self.with_engine(|engine| Ok(engine.writer()?.take_unsynced())).flatten();
-        // Without the turn to write: nobody waits for this.
-        if let Some(Err(error)) = unsynced.map(|file| file.sync_data()) {
-            self.fail(&format!("sync of the log: {}", error.kind()));
-        }
-    }
-
-    fn fold(&self) {
-        let (started, mut slice) = (Instant::now(), Instant::now());
-        let pace = || {
-            if !self.in_haste.load(Ordering::Relaxed) {
-                rest(slice);
-            }
-            slice = Instant::now();
-        };
-        let fold = |engine: &Engine| {
-            // With too many runs every read is slow. The log fills up then, and refuses in its turn.
-            let folded = if engine.runs() < self.runs_max { engine.fold(pace)? } else { 0 };
-            Ok((folded, engine.must_hurry()?))
-        };
-        let folded = self.with_engine(fold);
-        self.in_haste.store(folded.is_some_and(|(_, must_hurry)| must_hurry), Ordering::Relaxed);
-        if folded.is_some_and(|(entries, _)| entries > 0) {
-            self.fold_seconds.record(started.elapsed().as_secs_f64());
-        }
     }
 
     /// Last fold, then all files and sled's lock are let go. The second time there is nothing to do.

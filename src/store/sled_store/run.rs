@@ -41,6 +41,11 @@ pub(super) struct Part {
 }
 
 impl Part {
+    /// One that is there, with this lowest number.
+    pub(super) fn open(tree: &Tree, id: u64, first: Number) -> Result<Self, EngineError> {
+        Ok(Self { id, first, chunks: tree.part(id)?, filter: OnceLock::new() })
+    }
+
     /// What it says of a number; `Some(None)`: deleted.
     fn get(&self, number: Number) -> Result<Option<Option<IVec>>, EngineError> {
         if self.filter.get().is_some_and(|filter| !filter.may_have(number)) {
@@ -68,7 +73,7 @@ pub(super) struct Listed {
 impl Listed {
     /// Opens its parts.
     pub(super) fn open(self, tree: &Tree) -> Result<Run, EngineError> {
-        let open = |(id, first)| Ok(Arc::new(Part { id, first, chunks: tree.part(id)?, filter: OnceLock::new() }));
+        let open = |(id, first)| Part::open(tree, id, first).map(Arc::new);
         let parts = self.parts.into_iter().map(open).collect::<Result<_, EngineError>>()?;
         Ok(Run { entries: self.entries, deletions: self.deletions, parts })
     }
@@ -180,7 +185,7 @@ fn begin(part: Arc<Part>) -> (Arc<Part>, sled::Iter) {
     (part, chunks)
 }
 
-/// Writes a run. What it has written is of no use to anyone before it is listed, and dropped with the next start if it
+/// Writes a run. What it has written is of no use to anyone before it is listed, and dropped after the next start if it
 /// never is.
 pub(super) struct RunWriter<'a> {
     tree: &'a Tree,

@@ -2,7 +2,7 @@
 //!
 //! The folder adds runs at the end, the merger puts one in the place of several neighbours; each such change is one value
 //! of sled, durable before the runs are seen and before what it replaces is dropped. Parts that the list does not name
-//! are left over from a killed process, and dropped at the start.
+//! are left over from a process that ended in the middle of it, and dropped behind the traffic.
 
 use std::{
     collections::HashSet,
@@ -38,21 +38,21 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// Opens the runs that are listed, and drops what is not.
+    /// Opens the runs that are listed; parts that are in none are [to be dropped](Self::drop_retired).
     pub(super) fn open(tree: &Tree) -> Result<Self, EngineError> {
         let listed = tree.list_of_runs()?.map(|list| decode(&list)).transpose()?.unwrap_or_default();
         let runs: Arc<[_]> =
             listed.into_iter().map(|run| run.open(tree).map(Arc::new)).collect::<Result<_, EngineError>>()?;
         let named: HashSet<_> = runs.iter().flat_map(|run| &run.parts).map(|part| part.id).collect();
         let there = tree.part_ids();
-        for id in there.iter().filter(|id| !named.contains(id)) {
-            tree.drop_part(*id)?;
-        }
+        let left_over = there.iter().filter(|id| !named.contains(id));
+        let left_over = left_over.map(|id| Part::open(tree, *id, Number::default()).map(Arc::new));
+        let retired = Mutex::new(left_over.collect::<Result<_, _>>()?);
         let runs = Self {
             list: RwLock::new(runs),
             turn: Mutex::default(),
             next_part: AtomicU64::new(there.iter().max().map_or(0, |highest| highest + 1)),
-            retired: Mutex::default(),
+            retired,
             count: gauge!("otpd_store_runs"),
         };
         runs.adopt(tree)?;

@@ -137,6 +137,7 @@ fn what_was_written_is_there_again_wherever_a_fold_stood() {
         }
         close_abruptly(engine);
         let engine = open(&directory);
+        engine.merge(|| ControlFlow::Continue(())).unwrap();
         let listed: usize = engine.runs.list().iter().map(|run| run.parts.len()).sum();
         assert_eq!(engine.tree.part_ids().len(), listed, "what is in no run is dropped");
         assert_eq!(versions(&engine, 10), expected, "stage {stage}");

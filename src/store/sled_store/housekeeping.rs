@@ -1,0 +1,132 @@
+//! What the store does behind the traffic, each on a thread of its own: it folds, merges, builds the filter and, buffered,
+//! syncs. Owns when and how fast; what is done is `engine`'s business.
+
+use std::{
+    io,
+    ops::ControlFlow,
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{BUFFERED_FLUSH_EVERY, Durability, Shared, SledSettings, beat::Beat, engine::Engine, walk::Walk};
+
+/// So many times as long as it works a fold or a merge rests, unless it is waited for: it takes a quarter of a core.
+const REST: u32 = 3;
+/// The longest work that counts: a slice that had to wait for the disk has rested already.
+const REST_MAX: Duration = Duration::from_millis(5);
+/// How often the filter is looked at, whether it is to be built anew.
+const FILTER_LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often the runs are looked at, whether some are to be merged.
+const MERGE_LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// They end when this is dropped.
+#[derive(Debug)]
+pub(super) struct Threads {
+    folder: Beat,
+    _merger: Beat,
+    _filter: Beat,
+    _flusher: Option<Beat>,
+}
+
+impl Threads {
+    /// The fold's time has come.
+    pub(super) fn fold(&self) {
+        self.folder.wake();
+    }
+}
+
+/// Between two slices, by a thread of the store's own.
+fn rest(since: Instant) {
+    #[expect(clippy::disallowed_methods, reason = "no runtime thread")]
+    thread::sleep(REST * since.elapsed().min(REST_MAX));
+}
+
+impl Shared {
+    /// Starts all of them.
+    pub(super) fn threads(self: &Arc<Self>, settings: &SledSettings) -> io::Result<Threads> {
+        let (to_fold, to_merge, to_flush, to_filter) =
+            (Arc::clone(self), Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        let fold_every = settings.fold_every;
+        let folder = Beat::start("store-folder", fold_every, move || {
+            to_fold.fold();
+            fold_every
+        })?;
+        let merger = Beat::start("store-merger", MERGE_LOOK_EVERY, move || {
+            to_merge.merge();
+            MERGE_LOOK_EVERY
+        })?;
+        let flusher = match settings.durability {
+            Durability::Fsync => None,
+            Durability::Buffered => Some(Beat::start("store-flusher", BUFFERED_FLUSH_EVERY, move || {
+                to_flush.flush();
+                BUFFERED_FLUSH_EVERY
+            })?),
+        };
+        let mut walk = None;
+        let filter = Beat::start("store-filter", Duration::ZERO, move || to_filter.filter(&mut walk))?;
+        Ok(Threads { folder, _merger: merger, _filter: filter, _flusher: flusher })
+    }
+
+    /// One step of building the filter; answers when the next one is to be.
+    fn filter(&self, walk: &mut Option<Walk>) -> Duration {
+        let started = Instant::now();
+        let Ok(engine) = self.engine() else { return FILTER_LOOK_EVERY };
+        let Some(engine) = engine.as_ref() else { return FILTER_LOOK_EVERY };
+        let step = match walk.take() {
+            Some(walk) => engine.filter_page(walk),
+            None => engine.begin_filter(),
+        };
+        // Without it all is as right and a little slower, so a bad page is no reason to stop.
+        *walk = step.inspect_err(|error| tracing::warn!(%error, "filter of numbers not built")).ok().flatten();
+        // Behind the traffic: a third of a core at most.
+        if walk.is_some() { 2 * started.elapsed() } else { FILTER_LOOK_EVERY }
+    }
+
+    /// Merges until there is nothing to merge.
+    fn merge(&self) {
+        let (mut started, mut slice) = (Instant::now(), Instant::now());
+        let is_closing = || self.is_closing.load(Ordering::Relaxed);
+        let pace = |engine: &Engine, slice: &mut Instant| {
+            if engine.runs() < self.runs_max / 2 {
+                rest(*slice);
+            }
+            *slice = Instant::now();
+            // A full disk is for what is waited for.
+            if is_closing() || self.room(engine).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        while self.with_engine(|engine| engine.merge(|| pace(engine, &mut slice))) == Some(true) && !is_closing() {
+            self.merge_seconds.record(started.elapsed().as_secs_f64());
+            started = Instant::now();
+        }
+    }
+
+    /// Makes durable what was acknowledged before it was.
+    fn flush(&self) {
+        let unsynced = self.with_engine(|engine| Ok(engine.writer()?.take_unsynced())).flatten();
+        // Without the turn to write: nobody waits for this.
+        if let Some(Err(error)) = unsynced.map(|file| file.sync_data()) {
+            self.fail(&format!("sync of the log: {}", error.kind()));
+        }
+    }
+
+    fn fold(&self) {
+        let (started, mut slice) = (Instant::now(), Instant::now());
+        let pace = || {
+            if !self.in_haste.load(Ordering::Relaxed) {
+                rest(slice);
+            }
+            slice = Instant::now();
+        };
+        let fold = |engine: &Engine| {
+            // With too many runs every read is slow. The log fills up then, and refuses in its turn.
+            let folded = if engine.runs() < self.runs_max { engine.fold(pace)? } else { 0 };
+            Ok((folded, engine.must_hurry()?))
+        };
+        let folded = self.with_engine(fold);
+        self.in_haste.store(folded.is_some_and(|(_, must_hurry)| must_hurry), Ordering::Relaxed);
+        if folded.is_some_and(|(entries, _)| entries > 0) {
+            self.fold_seconds.record(started.elapsed().as_secs_f64());
+        }
+    }
+}
