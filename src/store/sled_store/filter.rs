@@ -22,21 +22,44 @@ const BITS_PER_NUMBER_MIN: usize = 4;
 /// Bits for each number of a part: 1 in 100 others is looked for in vain.
 const BITS_PER_NUMBER: usize = 12;
 
-/// Which numbers a part of a run has, which never change.
+/// Which numbers a part of a run has, which never change. It is kept with the part: what a number's bits are must stay as
+/// it is, and a test holds it in place.
 #[derive(Debug)]
 pub(super) struct PartFilter(BloomFilter);
 
 impl PartFilter {
     pub(super) fn of(numbers: &[Number]) -> Self {
-        let mut bloom = BloomFilter::with_num_bits((numbers.len() * BITS_PER_NUMBER).max(1)).hashes(HASHES);
-        bloom.insert_all(numbers);
+        let bits = vec![0; (numbers.len() * BITS_PER_NUMBER).div_ceil(64).max(1)];
+        let mut bloom = BloomFilter::from_vec(bits).hashes(HASHES);
+        for number in numbers {
+            bloom.insert_hash(hash(*number));
+        }
         Self(bloom)
+    }
+
+    /// As it was kept; `None`: these are no bits of a filter.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (words, rest) = bytes.as_chunks();
+        let bits: Vec<_> = words.iter().copied().map(u64::from_be_bytes).collect();
+        (rest.is_empty() && !bits.is_empty()).then(|| Self(BloomFilter::from_vec(bits).hashes(HASHES)))
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        self.0.as_slice().iter().flat_map(|word| word.to_be_bytes()).collect()
     }
 
     /// False: the part has nothing of it.
     pub(super) fn may_have(&self, number: Number) -> bool {
-        self.0.contains(&number)
+        self.0.contains_hash(hash(number))
     }
+}
+
+/// The last step of SplitMix64.
+fn hash(number: Number) -> u64 {
+    let mixed = u64::from_be_bytes(number);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
 
 /// The filter, and the next one while that is being built.
@@ -197,6 +220,25 @@ mod tests {
         filter.note(keys(0..3_000_000).into_iter());
         filter.finish();
         assert!(!filter.is_due());
+    }
+
+    #[test]
+    fn a_part_is_asked_for_its_own_numbers_and_few_others() {
+        let numbers: Vec<Number> = (0..10_000_u64).map(|number| (7 * number).to_be_bytes()).collect();
+        let filter = PartFilter::from_bytes(&PartFilter::of(&numbers).to_bytes()).unwrap();
+        assert!(numbers.iter().all(|number| filter.may_have(*number)));
+        let others = (0..70_000_u64).filter(|number| number % 7 != 0 && filter.may_have(number.to_be_bytes()));
+        let in_vain = others.count();
+        assert!(in_vain < 900, "{in_vain} of 60,000");
+        assert!(PartFilter::from_bytes(&[]).is_none() && PartFilter::from_bytes(&[0; 9]).is_none());
+    }
+
+    /// Parts on disk have these bits. If another version of the library sets others, their key must change with it.
+    #[test]
+    fn the_bits_of_a_number_stay_as_they_are() {
+        let numbers: Vec<Number> = (0..5_u64).map(|number| (989_120_000_000 + number).to_be_bytes()).collect();
+        let bits: String = PartFilter::of(&numbers).to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(bits, "200a04c0e009d034");
     }
 
     #[test]

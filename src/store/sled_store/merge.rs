@@ -1,7 +1,7 @@
 //! Several runs read as one, and written as one: which of them, and when.
 //!
-//! Runs are of tiers by their size, each six times the one below; six of a tier become one of the next. So a number is
-//! written once by its fold and once per tier, and there are at most some thirty runs. Deletions stay as long as there is
+//! Runs are of tiers by their size, each ten times the one below; ten of a tier become one of the next. So a number is
+//! written once by its fold and once per tier, and of a hundred million numbers there are at most some forty runs. Deletions stay as long as there is
 //! an older run that may have what they delete; when a third of all entries are deletions, everything becomes one.
 
 use std::{
@@ -18,7 +18,7 @@ use super::{
 };
 
 /// So many runs of a tier become one.
-const FAN: usize = 6;
+const FAN: usize = 10;
 /// Entries that a run of the lowest tier has at most; fewer are not worth a tier of their own.
 const LOWEST_TIER: u64 = 4_096;
 /// A third of all entries may be deletions.

@@ -10,7 +10,7 @@
 use std::{
     ops::{Bound, RangeBounds as _},
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -19,9 +19,10 @@ use serde::{Deserialize, Serialize};
 use sled::IVec;
 
 use super::{
-    chunk::{self, Entry, Number},
+    chunk::{self, CHUNK_BYTES, Entry, Number},
     engine::EngineError,
     filter::PartFilter,
+    outbox::BEHIND_NUMBERS,
     tree::Tree,
 };
 
@@ -29,35 +30,40 @@ use super::{
 /// never used again.
 const PART_BYTES: usize = 32 << 20;
 
+/// What the keys of a part's filter begin with, which stands in pieces behind all chunks.
+const FILTER: u8 = BEHIND_NUMBERS;
+
 /// Some neighbouring numbers of a run.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) id: u64,
     /// Its lowest number.
     first: Number,
+    /// Chunks by their first number, and behind them the filter.
     chunks: sled::Tree,
-    /// Of parts from before the start: once the walk was there.
-    filter: OnceLock<PartFilter>,
+    filter: Option<PartFilter>,
 }
 
 impl Part {
     /// One that is there, with this lowest number.
     pub(super) fn open(tree: &Tree, id: u64, first: Number) -> Result<Self, EngineError> {
-        Ok(Self { id, first, chunks: tree.part(id)?, filter: OnceLock::new() })
+        let chunks = tree.part(id)?;
+        let pieces = chunks.range([FILTER]..).values().collect::<Result<Vec<_>, _>>()?;
+        let filter = PartFilter::from_bytes(&pieces.concat());
+        Ok(Self { id, first, chunks, filter })
+    }
+
+    fn iter(&self) -> sled::Iter {
+        self.chunks.range(..[FILTER])
     }
 
     /// What it says of a number; `Some(None)`: deleted.
     fn get(&self, number: Number) -> Result<Option<Option<IVec>>, EngineError> {
-        if self.filter.get().is_some_and(|filter| !filter.may_have(number)) {
+        if self.filter.as_ref().is_some_and(|filter| !filter.may_have(number)) {
             return Ok(None);
         }
         let Some((_, chunk)) = self.chunks.range(..=number).next_back().transpose()? else { return Ok(None) };
         Ok(chunk::find(&chunk, number).map(|value| value.map(IVec::from)))
-    }
-
-    /// Takes a filter of all its numbers, unless it has one.
-    pub(super) fn set_filter(&self, numbers: &[Number]) {
-        self.filter.get_or_init(|| PartFilter::of(numbers));
     }
 }
 
@@ -128,7 +134,8 @@ impl Cursor {
         let current = match (parts.pop(), lowest) {
             (Some(part), Some(lowest)) => {
                 let begin = part.chunks.range(..=lowest).next_back().transpose()?;
-                let chunks = begin.map_or_else(|| part.chunks.iter(), |(begin, _)| part.chunks.range(begin..));
+                let chunks =
+                    begin.map_or_else(|| part.iter(), |(begin, _)| part.chunks.range(begin..IVec::from(&[FILTER])));
                 Some((part, chunks))
             }
             (Some(part), None) => Some(begin(part)),
@@ -181,7 +188,7 @@ impl Cursor {
 }
 
 fn begin(part: Arc<Part>) -> (Arc<Part>, sled::Iter) {
-    let chunks = part.chunks.iter();
+    let chunks = part.iter();
     (part, chunks)
 }
 
@@ -244,8 +251,12 @@ impl<'a> RunWriter<'a> {
         part.end_chunk()?;
         let Writing { id, chunks, numbers, .. } = part;
         let Some(first) = numbers.first().copied() else { return Ok(()) };
-        let written = Part { id, first, chunks, filter: OnceLock::new() };
-        written.set_filter(&numbers);
+        let filter = PartFilter::of(&numbers);
+        for (piece, at) in filter.to_bytes().chunks(CHUNK_BYTES).zip(0_u16..) {
+            let [high, low] = at.to_be_bytes();
+            chunks.insert([FILTER, high, low], piece)?;
+        }
+        let written = Part { id, first, chunks, filter: Some(filter) };
         self.run.parts.push(Arc::new(written));
         Ok(())
     }

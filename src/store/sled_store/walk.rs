@@ -1,13 +1,11 @@
 //! The walk of a filter that is being built: once through all numbers there are, page by page.
 //!
 //! The memtable first and the runs behind it: what a fold takes out of the memtable meanwhile is in a run by then. What is
-//! written during the walk is added to the filter by the writer. Parts of runs that have no filter of their own yet, which
-//! are those from before the start, get theirs on the way: the small ones first, which are the many.
+//! written during the walk is added to the filter by the writer.
 
-use std::{cmp::Reverse, ops::Bound, sync::Arc};
+use std::{ops::Bound, sync::Arc};
 
 use super::{
-    chunk::Number,
     engine::{EngineError, numbers},
     filter::Filter,
     key::Key,
@@ -27,17 +25,9 @@ pub(super) enum Walk {
     Parts {
         /// The next one last.
         rest: Vec<Arc<Part>>,
-        /// The one it is in.
-        current: Option<Box<InPart>>,
+        /// In the one before.
+        current: Option<Box<Cursor>>,
     },
-}
-
-/// A part on the way.
-pub(super) struct InPart {
-    part: Arc<Part>,
-    cursor: Cursor,
-    /// What was seen of it, if it has no filter yet.
-    seen: Vec<Number>,
 }
 
 impl Default for Walk {
@@ -55,45 +45,34 @@ impl Walk {
                 filter.note(entries.keys().copied());
                 Ok(Some(match next {
                     Some(next) => Self::Memtable(Some(next)),
-                    None => Self::Parts { rest: parts(runs), current: None },
+                    None => Self::Parts {
+                        rest: runs.list().iter().flat_map(|run| run.parts.clone()).collect(),
+                        current: None,
+                    },
                 }))
             }
             Self::Parts { rest, current: Some(part) } => {
-                let current = part.page(filter)?;
+                let current = page(part, filter)?;
                 Ok(Some(Self::Parts { rest, current }))
             }
             Self::Parts { mut rest, current: None } => {
                 let Some(part) = rest.pop() else { return Ok(None) };
-                let cursor = Cursor::new(std::slice::from_ref(&part), Bound::Unbounded)?;
-                Ok(Some(Self::Parts { rest, current: Some(Box::new(InPart { part, cursor, seen: Vec::new() })) }))
+                let cursor = Cursor::new(&[part], Bound::Unbounded)?;
+                Ok(Some(Self::Parts { rest, current: Some(Box::new(cursor)) }))
             }
         }
     }
 }
 
-/// Those of the smallest run last.
-fn parts(runs: &Runs) -> Vec<Arc<Part>> {
-    let mut list = runs.list().to_vec();
-    list.sort_by_key(|run| Reverse(run.entries));
-    list.iter().flat_map(|run| run.parts.iter().cloned()).collect()
-}
-
-impl InPart {
-    /// Goes on; `None` at the part's end.
-    fn page(mut self: Box<Self>, filter: &Filter) -> Result<Option<Box<Self>>, EngineError> {
-        let begin = self.seen.len();
-        while self.seen.len() - begin < PAGE
-            && let Some(number) = self.cursor.number()
-        {
-            self.seen.push(number);
-            self.cursor.advance()?;
-        }
-        let fresh = self.seen.get(begin..).unwrap_or_default();
-        filter.note(fresh.iter().copied().map(Key::from));
-        if self.cursor.number().is_some() {
-            return Ok(Some(self));
-        }
-        self.part.set_filter(&self.seen);
-        Ok(None)
+/// Notes a part's next numbers; `None` at its end.
+fn page(mut cursor: Box<Cursor>, filter: &Filter) -> Result<Option<Box<Cursor>>, EngineError> {
+    let mut keys = Vec::with_capacity(PAGE);
+    while keys.len() < PAGE
+        && let Some(number) = cursor.number()
+    {
+        keys.push(Key::from(number));
+        cursor.advance()?;
     }
+    filter.note(keys.into_iter());
+    Ok(cursor.number().map(|_| cursor))
 }
