@@ -1,8 +1,9 @@
 //! Several runs read as one, and written as one: which of them, and when.
 //!
 //! Runs are of tiers by their size, each ten times the one below; ten of a tier become one of the next. So a number is
-//! written once by its fold and once per tier, and of a hundred million numbers there are at most some forty runs. Deletions stay as long as there is
-//! an older run that may have what they delete; when a third of all entries are deletions, everything becomes one.
+//! written once by its fold and once per tier, and of a hundred million numbers there are at most some forty runs.
+//! Deletions stay as long as there is an older run that may have what they delete; when a third of all entries are
+//! deletions, everything becomes one.
 
 use std::{
     ops::{Bound, ControlFlow, Range},
