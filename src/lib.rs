@@ -17,7 +17,7 @@
 //! phone::actor        decide, commit, reply
 //! record::decide      what happens                                           (pure)
 //! store::committer    many numbers, one sync
-//! store::sled_store   bytes on disk, events of the change among them: first in its log, folded into sled later
+//! store::sled_store   bytes on disk, events of the change among them: first in its log, folded into sorted runs in sled later
 //!   and back: after the commit the service hands the draft to sms::sender, and tells the actor what came of it
 //! ```
 //!

@@ -382,6 +382,38 @@ mod tests {
         assert!(store.close().await.is_err());
     }
 
+    /// With as many runs as there may be nothing is folded, so the log fills up and refuses; nothing of it is lost.
+    #[tokio::test]
+    async fn too_many_runs_stop_the_fold_and_then_the_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let fold_every = Duration::from_millis(1);
+        let settings =
+            SledSettings { cache_mib: 16, log_mib: 1, free_mib_min: 0, ..SledSettings::at(directory.path()) };
+        let store = SledStore::open(&SledSettings { runs_max: 1, fold_every, ..settings.clone() }).unwrap();
+        let runs = |store: &SledStore| store.shared.engine().unwrap().as_ref().unwrap().runs();
+        store.commit(&[create(989_120_000_000)]).await.unwrap();
+        while runs(&store) == 0 {
+            tokio::task::yield_now().await; // the folder's thread is at it
+        }
+        let mut taken = 0;
+        let refused = loop {
+            let mut change = create(989_120_000_001 + taken);
+            if let Some(next) = &mut change.next {
+                next.bytes.resize(50_000, 7);
+            }
+            match store.commit(&[change]).await {
+                Ok(_) => taken += 1,
+                Err(refused) => break refused,
+            }
+        };
+        assert!(matches!(refused, StoreFault::Refused("the fold is behind")), "{refused}");
+        assert_eq!((taken, runs(&store)), (40, 1), "two segments of 1 MiB");
+        store.close().await.unwrap();
+        let store = SledStore::open(&settings).unwrap();
+        assert_eq!(store.scan(None, 100).await.unwrap().records.len(), 41);
+        store.close().await.unwrap();
+    }
+
     /// Buffered, the flush fails behind everybody's back; the process is told all the same, without traffic.
     #[tokio::test]
     async fn a_failed_background_flush_is_fatal_without_a_further_commit() {

@@ -1,8 +1,8 @@
 //! Each limit that can refuse a request, hit by itself: the answer, its `Retry-After`, and the metric that says so.
 //!
 //! Others need more than load and are hit elsewhere: `store.free_mib_min` and `store.log_mib` in `store_contract` and `it`,
-//! `phone.quarantine_ms` in `lifecycle`, `password.waiting_max` beside its pool, `proof_of_work.used_max` and receipts in
-//! `it` and `service`. The last test holds the README to all of them.
+//! `store.runs_max` beside the store, `phone.quarantine_ms` in `lifecycle`, `password.waiting_max` beside its pool,
+//! `proof_of_work.used_max` and receipts in `it` and `service`. The last test holds the README to all of them.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Which numbers the store may have, in a dozen bits each: a Bloom filter, so that the first look for a new number goes
-//! neither into the memtable nor into the tree. It says "certainly not" or "perhaps".
+//! neither into the memtable nor into sled. It says "certainly not" or "perhaps".
 //!
 //! A change's number is in it before the change can be seen. Numbers are never taken out; what was deleted makes it say
 //! "perhaps" too often, until it is built anew from what there is: behind the start and behind the traffic, page by page.

@@ -1,8 +1,8 @@
-//! What the log has and the tree has not yet, in memory: reads look here first.
+//! What the log has and sled has not yet, in memory: reads look here first.
 //!
 //! Two maps: the current one, which takes what was just made durable, and for the time of a fold the one that is being
-//! written into the tree. A key is looked for in both under one lock, so that none is missed on its way from the one to
-//! the other. A deletion is an entry, too: the tree may still have the key.
+//! written into sled. A key is looked for in both under one lock, so that none is missed on its way from the one to
+//! the other. A deletion is an entry, too: sled may still have the key.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use sled::IVec;
 
 use super::key::Key;
 
-/// Wanted states by key, sorted as the tree is; `None`: deleted.
+/// Wanted states by key, sorted as sled has them; `None`: deleted.
 pub(super) type Ops = BTreeMap<Key, Option<IVec>>;
 
 /// Bounds of a range of keys.
@@ -48,7 +48,7 @@ impl Memtable {
         self.maps.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `None`: ask the tree. `Some(None)`: deleted, whatever the tree says.
+    /// `None`: ask sled. `Some(None)`: deleted, whatever sled says.
     pub(super) fn get(&self, key: &Key) -> Option<Option<IVec>> {
         let maps = self.read();
         let folding = || maps.folding.as_ref().and_then(|(folding, _)| folding.get(key));
@@ -81,7 +81,7 @@ impl Memtable {
         self.read().folding.clone()
     }
 
-    /// The tree has all of it now.
+    /// sled has all of it now.
     pub(super) fn folded(&self) {
         let folded = self.write().folding.take();
         drop(folded); // outside of the lock: freeing some 100,000 entries takes a while
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!((found, end), (ops(&[(1, Some(1)), (2, None), (3, Some(1))]), Some(Key::from([3]))));
         memtable.folded();
         assert_eq!(memtable.get(&Key::from([1])), None);
-        assert_eq!(memtable.get(&Key::from([2])), Some(None), "the tree has it still");
+        assert_eq!(memtable.get(&Key::from([2])), Some(None), "sled has it still");
         assert!(!memtable.is_empty() && !memtable.is_folding());
     }
 }

@@ -1,6 +1,6 @@
-//! The write-ahead log: a batch is durable when it stands here and the file is synced. The tree gets it later.
+//! The write-ahead log: a batch is durable when it stands here and the file is synced. sled gets it later.
 //!
-//! A few segment files in a directory of their own. One is appended to; sealed ones wait until the tree has what they
+//! A few segment files in a directory of their own. One is appended to; sealed ones wait until sled has what they
 //! hold; free ones are written over from the start, so that in the long run no file grows and a sync has nothing but
 //! data to write (`fdatasync` of an overwritten block: half of what it costs where the file's size changes, too).
 //!
@@ -95,7 +95,7 @@ struct Found<'a> {
 }
 
 impl Wal {
-    /// Opens or makes the log and answers what the tree has not got: all records after `folded`, in order, as one.
+    /// Opens or makes the log and answers what sled has not got: all records after `folded`, in order, as one.
     /// `epoch` must be higher than ever before.
     pub(super) fn open(directory: &Path, epoch: u64, folded: u64, segment_max: u64) -> Result<(Self, Ops), WalError> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
@@ -208,7 +208,7 @@ impl Wal {
         Ok(())
     }
 
-    /// The tree durably has everything up to `folded`: sealed segments with nothing else in them are free again.
+    /// sled durably has everything up to `folded`: sealed segments with nothing else in them are free again.
     pub(super) fn forget(&mut self, folded: u64) -> Result<(), WalError> {
         let (over, sealed) = std::mem::take(&mut self.sealed).into_iter().partition(|sealed| sealed.last <= folded);
         self.sealed = sealed;

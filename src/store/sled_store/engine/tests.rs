@@ -80,10 +80,10 @@ fn a_value_without_header_matches_no_version_and_stops_no_scan() {
     assert!(engine.scan(None, 1).unwrap().records.is_empty());
 }
 
-/// Reads are the same whether a number is in the tree, in what is being folded, or in what came since, and a
+/// Reads are the same whether a number is in a run, in what is being folded, or in what came since, and a
 /// deletion in an upper layer hides what is below.
 #[test]
-fn tree_and_both_maps_read_as_one() {
+fn runs_and_both_maps_read_as_one() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open(&directory);
     commit(&engine, &(0..9).map(|n| change(n, 0, 1)).collect::<Vec<_>>());
@@ -180,7 +180,7 @@ fn build_filter(engine: &Engine, mut between: impl FnMut()) {
     }
 }
 
-/// A number that is there is found whatever the filter has seen of it: in the tree, in the memtable, written or deleted
+/// A number that is there is found whatever the filter has seen of it: in a run, in the memtable, written or deleted
 /// and written again while the filter was built.
 #[test]
 fn the_filter_hides_nothing_and_answers_for_what_is_new() {

@@ -123,7 +123,7 @@ fn a_missing_segment_is_damage() {
     drop(wal);
     std::fs::remove_file(&segments(directory.path())[0]).unwrap();
     assert!(matches!(open(directory.path(), 2, 0), Err(WalError::Damaged(0))));
-    // What the tree has is not missed.
+    // What sled has is not missed.
     assert_eq!(open(directory.path(), 2, 3).unwrap().1, 6);
 }
 
