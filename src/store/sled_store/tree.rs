@@ -248,7 +248,8 @@ impl Tree {
 /// sled's helper threads may hold its file for a moment longer than its owner.
 const UNLOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 
-fn await_unlock(path: &Path) -> io::Result<()> {
+/// Waits until sled's file is nobody's.
+pub(super) fn await_unlock(path: &Path) -> io::Result<()> {
     let file = File::open(path)?;
     let started = Instant::now();
     while let Err(held) = flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use super::*;
+use super::{super::tree::await_unlock, *};
 
 type Model = BTreeMap<u64, Option<Vec<u8>>>;
 
@@ -181,6 +181,8 @@ fn write_one_by_one(directory: &tempfile::TempDir, numbers: u64) {
     }
     one_by_one.insert([0xFF; 10], &b"event"[..]).unwrap();
     before.flush().unwrap();
+    drop((one_by_one, before));
+    await_unlock(&directory.path().join("db")).unwrap();
 }
 
 /// A store of before there were runs is taken over, events and all; also once more, if a kill came before the old entries
