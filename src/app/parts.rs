@@ -117,7 +117,7 @@ pub fn algorithm(settings: &Settings) -> Algorithm {
     settings.token.algorithm.parse().unwrap_or_default()
 }
 
-/// Opens the embedded store, on a thread that may wait: recovery takes 0.3 s per million records.
+/// Opens the embedded store, on a thread that may wait: recovery takes 0.3 s with ten million records.
 pub async fn open_store(settings: &Settings, files: &Files) -> Result<Arc<dyn SnapshotStore>, StartError> {
     let embedded = SledSettings {
         path: files.db.clone(),

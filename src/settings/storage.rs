@@ -70,7 +70,7 @@ impl Store {
             filter_mib: r.number("store.filter_mib", 0..=4_096),
             log_mib: r.number("store.log_mib", 1..=1_024),
             fold_every: r.millis("store.fold_every_ms", 10..=600_000),
-            runs_max: r.number("store.runs_max", 8..=1_024),
+            runs_max: r.number("store.runs_max", 16..=1_024),
             queue_max: r.number("store.queue_max", 1..=1_000_000),
             wait_max: r.millis("store.wait_max_ms", 10..=60_000),
             batch_max: r.number("store.batch_max", 1..=65_536),

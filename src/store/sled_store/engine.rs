@@ -20,7 +20,7 @@ use sled::IVec;
 
 use super::{
     SledSettings,
-    chunk::Number,
+    chunk::{Damaged, Number},
     filter::Filter,
     key::Key,
     memtable::{KeyRange, Memtable, Ops},
@@ -59,6 +59,8 @@ pub(super) enum EngineError {
     Io(&'static str, io::ErrorKind),
     #[error("a snapshot without a header")]
     Headless,
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
     #[error(transparent)]
     Wal(#[from] WalError),
     #[error("a writer panicked")]
@@ -121,7 +123,7 @@ impl Engine {
         let cannot = |error: EngineError| OpenError::Engine(error.to_string());
         let (wal, replayed) = open_log(&tree, settings).map_err(cannot)?;
         let (writer, memtable) = (Mutex::new(wal), Memtable::of(replayed));
-        let runs = Runs::open(&tree).map_err(cannot)?;
+        let runs = Runs::open(&tree, settings.runs_max).map_err(cannot)?;
         let filter = Filter::new(settings.filter_mib);
         let engine = Self { runs, tree, writer, memtable, filter, outbox: SledOutbox::default() };
         engine.outbox.count(&engine).map_err(cannot)?;
@@ -320,9 +322,9 @@ impl Engine {
         if written.is_multiple_of(SLICE * SLICES_PER_SYNC) { self.tree.make_durable() } else { Ok(()) }
     }
 
-    /// How many runs there are.
-    pub(super) fn runs(&self) -> usize {
-        self.runs.len()
+    /// The runs, as far as how many there are.
+    pub(super) fn runs(&self) -> &Runs {
+        &self.runs
     }
 
     /// Begins another filter, if it is time to: the walk is to go through all there is then.

@@ -89,16 +89,19 @@ impl Shared {
     /// Merges until there is nothing to merge.
     fn merge(&self) {
         let (mut started, mut slice) = (Instant::now(), Instant::now());
-        let is_closing = || self.is_closing.load(Ordering::Relaxed);
-        let pace = |engine: &Engine, slice: &mut Instant| {
-            if engine.runs() < self.runs_max / 2 {
-                rest(MERGE_REST, *slice);
-            }
-            *slice = Instant::now();
-            // A full disk is for what is waited for.
-            if is_closing() || self.room(engine).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let mut merge = |engine: &Engine| {
+            // The last room on the disk is for what is waited for.
+            let may_go_on = || !self.is_closing.load(Ordering::Relaxed) && self.room(engine).is_ok();
+            let pace = || {
+                if !engine.runs().is_half_full() {
+                    rest(MERGE_REST, slice);
+                }
+                slice = Instant::now();
+                if may_go_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            };
+            Ok(may_go_on() && engine.merge(pace)?)
         };
-        while self.with_engine(|engine| engine.merge(|| pace(engine, &mut slice))) == Some(true) && !is_closing() {
+        while self.with_engine(&mut merge) == Some(true) {
             self.merge_seconds.record(started.elapsed().as_secs_f64());
             started = Instant::now();
         }
@@ -122,8 +125,8 @@ impl Shared {
             slice = Instant::now();
         };
         let fold = |engine: &Engine| {
-            // With too many runs every read is slow. The log fills up then, and refuses in its turn.
-            let folded = if engine.runs() < self.runs_max { engine.fold(pace)? } else { 0 };
+            // While there is no place for another run the log fills up, and refuses in its turn.
+            let folded = if engine.runs().is_full() { 0 } else { engine.fold(pace)? };
             Ok((folded, engine.must_hurry()?))
         };
         let folded = self.with_engine(fold);

@@ -3,7 +3,8 @@
 //! Runs are of tiers by their size, each ten times the one below; ten of a tier become one of the next. So a number is
 //! written once by its fold and once per tier, and of a hundred million numbers there are at most some forty runs.
 //! Deletions stay as long as there is an older run that may have what they delete; when a third of all entries are
-//! deletions, everything becomes one.
+//! deletions, everything becomes one. When there are as many runs as there may be, two of a tier are enough: however low
+//! that limit is, there is always something to merge.
 
 use std::{
     ops::{Bound, ControlFlow, Range},
@@ -20,6 +21,8 @@ use super::{
 
 /// So many runs of a tier become one.
 const FAN: usize = 10;
+/// And so many while folds wait for it.
+const FAN_IN_HASTE: usize = 2;
 /// Entries that a run of the lowest tier has at most; fewer are not worth a tier of their own.
 const LOWEST_TIER: u64 = 4_096;
 /// A third of all entries may be deletions.
@@ -67,8 +70,8 @@ impl Merged {
     }
 }
 
-/// The neighbours that are to become one run, if it is time for some.
-fn due(runs: &[Arc<Run>]) -> Option<Range<usize>> {
+/// The neighbours that are to become one run, if it is time for some: `fan` of a tier.
+fn due(runs: &[Arc<Run>], fan: usize) -> Option<Range<usize>> {
     let entries: u64 = runs.iter().map(|run| run.entries).sum();
     let deletions: u64 = runs.iter().map(|run| run.deletions).sum();
     if deletions * ENTRIES_PER_DELETION > entries {
@@ -79,14 +82,14 @@ fn due(runs: &[Arc<Run>]) -> Option<Range<usize>> {
     let (mut group, mut highest) = (runs.len()..runs.len(), 0);
     for (at, run) in runs.iter().enumerate().rev() {
         if tier(run) > highest {
-            if group.len() >= FAN {
+            if group.len() >= fan {
                 return Some(group);
             }
             (group, highest) = (at + 1..at + 1, tier(run));
         }
         group.start = at;
     }
-    (group.len() >= FAN).then_some(group)
+    (group.len() >= fan).then_some(group)
 }
 
 impl Runs {
@@ -99,7 +102,8 @@ impl Runs {
         mut pace: impl FnMut() -> Result<ControlFlow<()>, EngineError>,
     ) -> Result<bool, EngineError> {
         let list = self.list();
-        let Some(these) = due(&list) else { return Ok(false) };
+        let fan = if self.is_full() { FAN_IN_HASTE } else { FAN };
+        let Some(these) = due(&list, fan) else { return Ok(false) };
         let is_oldest = these.start == 0;
         let mut merged = Merged::new(list.get(these.clone()).unwrap_or_default(), Bound::Unbounded)?;
         drop(list);

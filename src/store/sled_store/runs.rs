@@ -28,6 +28,8 @@ use super::{
 pub(super) struct Runs {
     /// Oldest first.
     list: RwLock<Arc<[Arc<Run>]>>,
+    /// So many there may be.
+    max: usize,
     /// One change of the list at a time.
     turn: Mutex<()>,
     /// Id of the next part: higher than any before.
@@ -39,7 +41,7 @@ pub(super) struct Runs {
 
 impl Runs {
     /// Opens the runs that are listed; parts that are in none are [to be dropped](Self::drop_retired).
-    pub(super) fn open(tree: &Tree) -> Result<Self, EngineError> {
+    pub(super) fn open(tree: &Tree, max: usize) -> Result<Self, EngineError> {
         let listed = tree.list_of_runs()?.map(|list| decode(&list)).transpose()?.unwrap_or_default();
         let runs: Arc<[_]> =
             listed.into_iter().map(|run| run.open(tree).map(Arc::new)).collect::<Result<_, EngineError>>()?;
@@ -50,6 +52,7 @@ impl Runs {
         let retired = Mutex::new(left_over.collect::<Result<_, _>>()?);
         let runs = Self {
             list: RwLock::new(runs),
+            max,
             turn: Mutex::default(),
             next_part: AtomicU64::new(there.iter().max().map_or(0, |highest| highest + 1)),
             retired,
@@ -83,6 +86,16 @@ impl Runs {
 
     pub(super) fn len(&self) -> usize {
         self.list.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// No more are to be added: every read is slow with so many.
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= self.max
+    }
+
+    /// Half of what there may be: merges are to hurry.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.len() >= self.max / 2
     }
 
     /// Of a run to be, which is to be [added](Self::add) or [put in the place of others](Self::replace).

@@ -10,8 +10,12 @@ use super::{super::tree::await_unlock, *};
 type Model = BTreeMap<u64, Option<Vec<u8>>>;
 
 fn open(directory: &tempfile::TempDir) -> (Tree, Runs) {
+    open_with(directory, 64)
+}
+
+fn open_with(directory: &tempfile::TempDir, max: usize) -> (Tree, Runs) {
     let tree = Tree::open(directory.path(), 16).unwrap();
-    let runs = Runs::open(&tree).unwrap();
+    let runs = Runs::open(&tree, max).unwrap();
     (tree, runs)
 }
 
@@ -152,6 +156,19 @@ fn runs_become_few_and_deletions_go_with_what_they_delete() {
     add(&tree, &runs, &(0..60_000).map(|number| (number, None)).collect());
     merge(&tree, &runs, usize::MAX);
     assert_eq!((runs.len(), tree.part_ids().len()), (0, 0));
+}
+
+/// Whatever their sizes are: a full list is never one of which nothing is due, so no fold waits for ever.
+#[test]
+fn a_full_list_has_always_something_to_merge() {
+    let directory = tempfile::tempdir().unwrap();
+    let (tree, runs) = open_with(&directory, 4);
+    for size in [50_000, 5_000, 50, 50, 5_000, 50, 50, 50] {
+        assert!(!runs.is_full());
+        add(&tree, &runs, &(0..size).map(|number| (number, Some(vec![1]))).collect());
+        merge(&tree, &runs, usize::MAX);
+    }
+    assert_eq!(all(&runs, Bound::Unbounded, usize::MAX).len(), 50_000);
 }
 
 /// Runs are read over the borders of their parts, and by the filters that a writer leaves.
