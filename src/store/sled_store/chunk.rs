@@ -44,15 +44,21 @@ pub(super) fn split_first(chunk: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     Some(((*number, Some(value)), rest))
 }
 
+/// A chunk whose bytes are none.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a chunk is damaged")]
+pub(super) struct Damaged;
+
 /// What stands for a number, if anything does.
-pub(super) fn find(mut chunk: &[u8], wanted: Number) -> Option<Option<&[u8]>> {
-    while let Some(((number, value), rest)) = split_first(chunk) {
+pub(super) fn find(mut chunk: &[u8], wanted: Number) -> Result<Option<Option<&[u8]>>, Damaged> {
+    while !chunk.is_empty() {
+        let ((number, value), rest) = split_first(chunk).ok_or(Damaged)?;
         if number >= wanted {
-            return (number == wanted).then_some(value);
+            return Ok((number == wanted).then_some(value));
         }
         chunk = rest;
     }
-    None
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -69,10 +75,10 @@ mod tests {
             put(&mut chunk, (*number, value.as_deref()));
         }
         for (number, value) in &entries {
-            assert_eq!(find(&chunk, *number), Some(value.as_deref()));
+            assert_eq!(find(&chunk, *number), Ok(Some(value.as_deref())));
         }
-        assert_eq!(find(&chunk, 7_u64.to_be_bytes()), None);
-        assert_eq!(find(&chunk, 99_u64.to_be_bytes()), None);
+        assert_eq!(find(&chunk, 7_u64.to_be_bytes()), Ok(None));
+        assert_eq!(find(&chunk, 99_u64.to_be_bytes()), Ok(None));
         let (mut rest, mut count) = (&*chunk, 0);
         while let Some((_, behind)) = split_first(rest) {
             (rest, count) = (behind, count + 1);
@@ -80,16 +86,17 @@ mod tests {
         assert_eq!((rest.len(), count), (0, entries.len()));
     }
 
-    /// Each shorter chunk, and any with a length that leads out of it, is an end and no panic.
+    /// A chunk cut anywhere, or with a length that leads out of it, is found to be damaged: its numbers are not "not there".
     #[test]
-    fn a_damaged_chunk_ends_where_it_is_damaged() {
+    fn a_damaged_chunk_is_no_answer() {
         let mut chunk = Vec::new();
         put(&mut chunk, ([1; 8], Some(b"value")));
-        for end in 0..chunk.len() {
+        for end in 1..chunk.len() {
             assert_eq!(split_first(&chunk[..end]), None);
+            assert_eq!(find(&chunk[..end], [1; 8]), Err(Damaged));
         }
         chunk[8..12].copy_from_slice(&6_u32.to_be_bytes());
         assert_eq!(split_first(&chunk), None);
-        assert_eq!(find(&chunk, [1; 8]), None);
+        assert_eq!(find(&chunk, [1; 8]), Err(Damaged));
     }
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use sled::IVec;
 
 use super::{
-    chunk::{self, CHUNK_BYTES, Entry, Number},
+    chunk::{self, CHUNK_BYTES, Damaged, Entry, Number},
     engine::EngineError,
     filter::PartFilter,
     outbox::BEHIND_NUMBERS,
@@ -63,7 +63,7 @@ impl Part {
             return Ok(None);
         }
         let Some((_, chunk)) = self.chunks.range(..=number).next_back().transpose()? else { return Ok(None) };
-        Ok(chunk::find(&chunk, number).map(|value| value.map(IVec::from)))
+        Ok(chunk::find(&chunk, number)?.map(|value| value.map(IVec::from)))
     }
 }
 
@@ -180,10 +180,7 @@ impl Cursor {
             }
         }
         self.number = self.entry().map(|(number, _)| number);
-        if self.number.is_none() {
-            return Err(EngineError::Sled("a chunk is damaged".to_owned()));
-        }
-        Ok(())
+        if self.number.is_some() { Ok(()) } else { Err(Damaged.into()) }
     }
 }
 
