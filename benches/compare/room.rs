@@ -19,7 +19,7 @@ use super::{
 
 const MIB: f64 = 1024.0 * 1024.0;
 const GIB: f64 = 1024.0 * MIB;
-/// Until changes are folded into the tree (every 10 s) and what that took is given back.
+/// Until changes are folded (every 10 s) and what that took is given back.
 const SETTLE: Duration = Duration::from_secs(14);
 /// Connections that say nothing.
 const IDLE: usize = 10_000;

@@ -62,12 +62,15 @@ pub(crate) struct Config {
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     pub(crate) stop: CancellationToken,
+    /// Until it is cancelled, `/gate` does not answer.
+    pub(crate) gate: CancellationToken,
     pub(crate) task: JoinHandle<Drained>,
 }
 
 pub(crate) async fn start(config: Config) -> Server {
-    let router = routes(config.body);
-    start_router(router, config).await
+    let gate = CancellationToken::new();
+    let router = routes(config.body, gate.clone());
+    Server { gate, ..start_router(router, config).await }
 }
 
 pub(crate) async fn start_router(router: Router, config: Config) -> Server {
@@ -76,10 +79,10 @@ pub(crate) async fn start_router(router: Router, config: Config) -> Server {
     let stop = CancellationToken::new();
     let router = harden(router, config.edge, &OsEntropy);
     let task = tokio::spawn(listener::serve(listener, router, config.listener, stop.clone()));
-    Server { addr, stop, task }
+    Server { addr, stop, gate: CancellationToken::new(), task }
 }
 
-fn routes(limits: BodyLimits) -> Router {
+fn routes(limits: BodyLimits, gate: CancellationToken) -> Router {
     Router::new()
         .route("/hello", get(async || "hello"))
         .route("/echo", post(async |StrictJson(echo): StrictJson<Echo>| echo.to))
@@ -87,7 +90,7 @@ fn routes(limits: BodyLimits) -> Router {
         .route("/unread", post(async || "unread"))
         .route("/panic", get(panics))
         .route("/hang", get(async || std::future::pending::<()>().await))
-        .route("/soon", get(async || tokio::time::sleep(Duration::from_millis(300)).await))
+        .route("/gate", get(async move || gate.cancelled().await))
         .route("/key", get(async || Problem::new(ProblemCode::InvalidKey)))
         .route("/limited", get(async || Problem::new(ProblemCode::RateLimited).retry_after(7)))
         .route("/who", get(async |client: ClientIp, id: RequestId| format!("{} {}", client.ip, id.as_str())))

@@ -16,7 +16,7 @@ async fn stop_finishes_what_is_in_flight() {
     let mut silent = TcpStream::connect(server.addr).await.unwrap();
     idle.write_all(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     assert_eq!(status(&read_answer(&mut idle).await), 200);
-    busy.write_all(b"GET /soon HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    busy.write_all(b"GET /gate HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     // An answered request on another connection shows that the server has taken up the one before.
     idle.write_all(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     assert_eq!(status(&read_answer(&mut idle).await), 200);
@@ -25,6 +25,7 @@ async fn stop_finishes_what_is_in_flight() {
     let told = Instant::now();
     assert_eq!(read_to_close(&mut idle).await, "");
     assert_eq!(read_to_close(&mut silent).await, "");
+    server.gate.cancel();
     assert_eq!(status(&read_to_close(&mut busy).await), 200);
     assert_eq!(server.task.await.unwrap(), Drained { cut: 0 });
     assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());

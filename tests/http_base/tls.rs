@@ -99,10 +99,11 @@ async fn stop_says_goodbye_to_h2() {
     let (server, client) = secure(ListenerSettings::default()).await;
     let mut sender = h2(connect(&server, &client, b"h2").await).await;
     assert_eq!(sender.send_request(request("/hello")).await.unwrap().status(), 200);
-    let soon = sender.send_request(request("/soon"));
+    let waiting = sender.send_request(request("/gate"));
     assert_eq!(sender.send_request(request("/hello")).await.unwrap().status(), 200);
     server.stop.cancel();
-    assert_eq!(soon.await.unwrap().status(), 200);
+    server.gate.cancel();
+    assert_eq!(waiting.await.unwrap().status(), 200);
     let drained = tokio::time::timeout(PATIENCE, server.task).await.unwrap().unwrap();
     assert_eq!(drained.cut, 0);
     assert!(sender.ready().await.is_err() || sender.send_request(request("/hello")).await.is_err());
