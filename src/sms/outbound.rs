@@ -21,13 +21,14 @@ pub struct HttpLimits {
     pub connect_timeout_ms: u64,
     /// Longest answer that is read, in bytes, 1,024 and up. Default 64 KiB; real answers have about 1 KiB.
     pub response_bytes_max: usize,
-    /// Most idle connections kept. Default 64: a burst beyond it connects anew.
+    /// Most idle connections kept. Default 256: a burst beyond it connects anew, and commits let sends go in bursts of a
+    /// hundred. With 64, a quarter of 8,000 sends a second connected.
     pub connections_idle_max: usize,
 }
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        Self { timeout_ms: 8_000, connect_timeout_ms: 3_000, response_bytes_max: 64 * 1024, connections_idle_max: 64 }
+        Self { timeout_ms: 8_000, connect_timeout_ms: 3_000, response_bytes_max: 64 * 1024, connections_idle_max: 256 }
     }
 }
 
