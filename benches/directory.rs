@@ -24,7 +24,7 @@ use otpd::{
 use tokio::{runtime::Runtime, sync::mpsc, task::JoinSet};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Numbers activated in one timed stretch; they go, untimed, before the next.
 const STRETCH: u64 = 10_000;

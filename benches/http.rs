@@ -29,7 +29,7 @@ use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const SEED: u64 = 7;
 const CODE_DIGITS: u8 = 6;

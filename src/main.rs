@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// 12 % less CPU per request than the system's allocator, and memory that comes back after passivation.
+/// Less CPU per request than the system's allocator, and memory that comes back after passivation.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     otpd::cli::run(otpd::cli::Command::parse())

@@ -42,7 +42,7 @@ use self::{lab::Lab, table::Row};
 
 /// As the server has.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// A result whose error is for a person.
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
