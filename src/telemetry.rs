@@ -123,6 +123,7 @@ impl<F: Write + AsFd> Write for WrittenBack<F> {
     /// Asked for whenever nothing more waits.
     fn flush(&mut self) -> io::Result<()> {
         let flushed = self.file.flush();
+        #[expect(clippy::disallowed_methods, reason = "no runtime thread, but its own")]
         thread::sleep(REST);
         flushed
     }

@@ -172,6 +172,7 @@ fn write(mut files: Files, waiting: &Receiver<Entry>, shared: &Shared) {
             (is_dirty, synced_at) = (false, Instant::now());
         }
         if written > 0 {
+            #[expect(clippy::disallowed_methods, reason = "no runtime thread, but its own")]
             thread::sleep(REST);
         }
     }

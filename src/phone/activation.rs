@@ -37,8 +37,8 @@ pub(super) struct Activation {
     retiring: AtomicBool,
     /// Set by the actor's last step: it ended in order.
     stopped: AtomicBool,
-    /// ractor's id of the actor: what the supervisor's log lines name.
-    pub(super) actor: OnceLock<ActorId>,
+    /// ractor's id of the actor, its number alone: what the supervisor's log lines name.
+    pub(super) actor: OnceLock<u64>,
 }
 
 impl Activation {
@@ -122,7 +122,7 @@ impl Drop for Guard {
             self.registry.quarantine.cleared(phone);
         } else {
             self.registry.quarantine.failed(phone);
-            let actor = self.activation.actor.get().map(ToString::to_string);
+            let actor = self.activation.actor.get().map(|pid| ActorId::Local(*pid).to_string());
             tracing::warn!(%phone, actor, "phone actor ended without its stop");
         }
         if self.activation.guard.swap(OVER, Ordering::AcqRel) == ARMED {

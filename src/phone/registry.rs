@@ -213,7 +213,7 @@ impl Registry {
         let guard = Guard { registry: Arc::clone(self), activation: Arc::clone(&activation) };
         // Without a name: names are global, cost a lookup, and would carry the number into every log line.
         let (actor, _detached) = ActorRuntime::spawn_linked_instant(None, PhoneActor::new(guard), (), shard).ok()?;
-        let _first_set = activation.actor.set(actor.get_id());
+        let _first_set = activation.actor.set(actor.get_id().pid());
         Some(Entry { actor, activation })
     }
 

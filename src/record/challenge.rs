@@ -112,11 +112,11 @@ pub struct Delivery {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageFacts {
     /// BCP 47 tag, at most 35 characters.
-    pub locale: Option<String>,
+    pub locale: Option<Box<str>>,
     /// WebOTP host, at most 253 characters.
-    pub origin: Option<String>,
+    pub origin: Option<Box<str>>,
     /// Android hash, 11 characters.
-    pub app_hash: Option<String>,
+    pub app_hash: Option<Box<str>>,
 }
 
 /// One issued code.
@@ -138,7 +138,7 @@ pub(super) struct Challenge {
     pub(super) attempts_by_number: u8,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) facts: MessageFacts,
-    pub(super) metadata: Vec<(String, String)>,
+    pub(super) metadata: Box<[(String, String)]>,
     /// A phone change is bound to the session that asked for it.
     pub(super) bound_to: Option<SessionRef>,
 }
@@ -264,7 +264,7 @@ impl Challenge {
 
     /// A resend then says it in the default words.
     pub(super) fn drop_notes(&mut self) {
-        self.metadata = Vec::new();
+        self.metadata = Box::default();
         self.facts = MessageFacts::default();
     }
 
@@ -346,7 +346,18 @@ impl Challenge {
             resend_at,
             resends_remaining: u8::try_from(resends_remaining).unwrap_or(u8::MAX),
             deliveries: self.deliveries.clone(),
-            metadata: self.metadata.clone(),
+            metadata: self.metadata.to_vec(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Most numbers in memory have one, and the next size that the allocator has is 320 bytes.
+    #[test]
+    fn a_challenge_stays_small() {
+        assert!(size_of::<Challenge>() <= 256, "{}", size_of::<Challenge>());
     }
 }

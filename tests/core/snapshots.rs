@@ -104,9 +104,9 @@ fn rich_of(registers: bool) -> Built {
     let begin = |nonce: u64, at: &str| start(nonce, door(at));
     let mut first = begin(0x0102_0304_0506_0708, "v1/login");
     first.facts = MessageFacts {
-        locale: Some("fa-IR".to_owned()),
-        origin: Some("example.com".to_owned()),
-        app_hash: Some("FA+9qCX9VSu".to_owned()),
+        locale: Some("fa-IR".into()),
+        origin: Some("example.com".into()),
+        app_hash: Some("FA+9qCX9VSu".into()),
     };
     first.metadata = vec![("order".to_owned(), "1042".to_owned())];
     let sent = built.decide(Command::Start(Box::new(first)), Some(1));
@@ -211,7 +211,7 @@ fn a_receipt_pushes_nothing_out() {
     let begin = |nonce: u64, note: usize| {
         let mut start = start(nonce, longest_door(nonce));
         start.sender = Sender { address: nonce, keyed: true, unpaid: false };
-        start.facts = MessageFacts { locale: Some(text(35)), origin: Some(text(253)), app_hash: Some(text(11)) };
+        start.facts = longest_facts();
         start.metadata = vec![("note".to_owned(), text(note))];
         start
     };
@@ -319,6 +319,12 @@ fn huge_lengths_are_refused() {
     }
 }
 
+/// The longest of each that a message may be made from.
+fn longest_facts() -> MessageFacts {
+    let longest = |bytes| Some(text(bytes).into());
+    MessageFacts { locale: longest(35), origin: longest(253), app_hash: longest(11) }
+}
+
 /// A text of so many bytes, as wide as letters come.
 fn text(bytes: usize) -> String {
     "𓀀".repeat(bytes / 4) + &"x".repeat(bytes % 4)
@@ -362,7 +368,7 @@ fn the_fullest_record_fits() {
         let mut start = start(u64::MAX - nonce, longest_door(nonce % 100));
         start.channel = longest("channel", 0);
         start.sender = Sender { address: u64::MAX - nonce, keyed: true, unpaid: false };
-        start.facts = MessageFacts { locale: Some(text(35)), origin: Some(text(253)), app_hash: Some(text(11)) };
+        start.facts = longest_facts();
         start.metadata = (0..16).map(|note| (format!("note{note:02}"), text(26))).collect();
         start.bound_to = None;
         start

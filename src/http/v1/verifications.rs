@@ -93,8 +93,8 @@ fn message_facts(
             "must be the 11 characters of an app's hash, and one of sms.app_hashes if that lists any",
         ));
     }
-    let locale = locale.map(|tag| input::locale("/locale", tag)).transpose()?;
-    Ok(MessageFacts { locale, origin, app_hash })
+    let locale = locale.map(|tag| input::locale("/locale", tag)).transpose()?.map(Into::into);
+    Ok(MessageFacts { locale, origin: origin.map(Into::into), app_hash: app_hash.map(Into::into) })
 }
 
 /// What a check by id may say.

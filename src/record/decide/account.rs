@@ -105,7 +105,7 @@ fn depart(after: &mut Record) {
     after.passwords.abandon();
     after.answers.retain(|answer| !matches!(answer.outcome, Outcome::SignedIn(_)));
     for challenge in &mut after.challenges {
-        challenge.metadata = Vec::new();
+        challenge.metadata = Box::default();
         void_receipt(challenge);
     }
 }

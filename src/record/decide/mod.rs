@@ -174,7 +174,7 @@ fn recall(
     if let Some(view) = outcome.view_mut()
         && let Some(challenge) = after.challenge(view.nonce)
     {
-        view.metadata.clone_from(&challenge.metadata);
+        view.metadata = challenge.metadata.to_vec();
     }
     Some(Step { replayed: true, ..Step::unchanged(outcome) })
 }

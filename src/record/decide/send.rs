@@ -75,7 +75,7 @@ fn new_challenge(rules: Rules<'_>, start: &Start, now: UnixMillis) -> Challenge 
         attempts_by_number: 0,
         deliveries: Vec::new(),
         facts: start.facts.clone(),
-        metadata: start.metadata.clone(),
+        metadata: start.metadata.clone().into(),
         bound_to: start.bound_to,
     }
 }
@@ -84,7 +84,7 @@ fn limit_metadata(after: &mut Record, coming: &Challenge) {
     let room = WITH_METADATA_MAX - usize::from(!coming.metadata.is_empty());
     let with_metadata = after.challenges.iter_mut().rev().filter(|challenge| !challenge.metadata.is_empty());
     for challenge in with_metadata.skip(room) {
-        challenge.metadata = Vec::new();
+        challenge.metadata = Box::default();
     }
 }
 

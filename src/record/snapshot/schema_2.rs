@@ -156,7 +156,7 @@ impl From<Challenge> for challenge::Challenge {
             attempts_by_number: old.attempts_by_number,
             deliveries: deliveries(old.deliveries, old.channel),
             facts: old.facts,
-            metadata: old.metadata,
+            metadata: old.metadata.into(),
             bound_to: old.bound_to,
         }
     }
