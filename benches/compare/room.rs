@@ -28,6 +28,8 @@ const LIVE: u64 = 100_000;
 const LIVE_MANY: u64 = 1_000_000;
 /// Settings for more live numbers than the default allows, all of which stay.
 const ALL_STAY: &str = "[phone]\nidle_ms = 3600000\nactors_max = 1500000\nactors_hard_max = 1600000\n";
+/// What sled caches is a limit of its own: so small a one is full with few records.
+const SMALL_CACHE: &str = "[store]\ncache_mib = 8\n";
 /// The longest that memory is watched: what the table asks for.
 const WATCH: Duration = Duration::from_secs(600);
 /// Times that the store is filled with garbage.
@@ -113,14 +115,13 @@ pub(crate) async fn actors(lab: &mut Lab, scale: Scale) -> Outcome<Vec<Row>> {
     Ok(if count == LIVE_MANY { vec![each, all] } else { vec![each] })
 }
 
-/// What each further known number costs: a server that has just started over records, beside one over half as many. Both
-/// have more than sled's cache takes, which is a limit of its own.
+/// What each further known number costs: a server that has just started over records, beside one over half as many.
 pub(crate) async fn known(lab: &mut Lab, scale: Scale) -> Outcome<Row> {
     let (mut resident, mut known) = (Vec::new(), Vec::new());
     for records in [scale.records / 2, scale.records] {
         let ground = lab.ground(records).await?;
         known.push(ground.records() as f64);
-        let otpd = lab.serve(&ground, By::Simulated, "").await?;
+        let otpd = lab.serve(&ground, By::Simulated, SMALL_CACHE).await?;
         sleep(SETTLE).await;
         resident.push(otpd.resident().await?);
         otpd.stop().await?;
