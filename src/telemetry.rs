@@ -120,7 +120,7 @@ impl<F: Write + AsFd> Write for WrittenBack<F> {
         Ok(written)
     }
 
-    /// Asked for whenever nothing more waits.
+    /// The thread asks for it whenever nothing more waits, and rests then.
     fn flush(&mut self) -> io::Result<()> {
         let flushed = self.file.flush();
         #[expect(clippy::disallowed_methods, reason = "no runtime thread, but its own")]

@@ -6,8 +6,7 @@
 //!
 //! Written by one thread behind a bounded queue, so that no request waits for the disk. What does not fit is counted and
 //! told by a `gap` line, and the guard's whole state follows it. The disk is synced about once a second: after a power cut
-//! the last second may be missing, after `kill -9` what was still in the queue, some
-//! milliseconds' lines.
+//! the last second may be missing, after `kill -9` what was still in the queue: the lines of some milliseconds.
 //!
 //! The state that a `state` line names has full numbers in it, so it is a file of its own, outside the journal.
 

@@ -37,7 +37,7 @@ pub(super) struct Activation {
     retiring: AtomicBool,
     /// Set by the actor's last step: it ended in order.
     stopped: AtomicBool,
-    /// ractor's id of the actor, its number alone: what the supervisor's log lines name.
+    /// ractor's id of the actor, which the supervisor's log lines name: its number alone, without room for other nodes'.
     pub(super) actor: OnceLock<u64>,
 }
 
