@@ -4,12 +4,14 @@
 //! waits, and beyond `log.queue_lines` is dropped and counted. (The audit journal is another matter, and a file of its own.)
 //! A file it writes to goes to the disk as it grows, so that no commit waits behind half a minute of lines.
 //!
-//! Owns: format, filter, and two promises that hold whatever an event carries: nobody's text can begin a line of its
+//! Owns: the filter (formats are in `line`), and two promises that hold whatever an event carries: nobody's text can begin a line of its
 //! own or steer a terminal, and libraries that would log what travels on the wire are kept from it.
 //! Knows nothing of what is logged; codes, tokens and numbers are masked by their own types.
 
+mod line;
+
 use std::{
-    fmt::{self, Write as _},
+    fmt::Write as _,
     io::{self, BufWriter, Write},
     os::fd::{AsFd, BorrowedFd},
     panic::{self, PanicHookInfo},
@@ -18,22 +20,21 @@ use std::{
 };
 
 use metrics::counter;
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Level, Metadata, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     field::MakeExt as _,
     filter::FilterFn,
     fmt::{
-        FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter,
-        format::{self, Writer},
-        time::{FormatTime as _, SystemTime},
+        MakeWriter,
+        format::{self, JsonFields},
     },
     layer::SubscriberExt as _,
-    registry::LookupSpan,
     util::SubscriberInitExt as _,
 };
 
+use self::line::{JsonLine, PlainLine};
 use crate::settings::{Log, LogFormat};
 
 /// Libraries whose debug and trace events show headers, bodies or keys; no filter turns those on (security 118).
@@ -159,42 +160,12 @@ where
     });
     let lines = match log.format {
         LogFormat::Human => lines.fmt_fields(fields.delimited(" ")).event_format(PlainLine).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(JsonLine).boxed(),
     };
     let registry = tracing_subscriber::registry();
     Ok(Box::new(
         registry.with(EnvFilter::try_new(&log.filter)?).with(FilterFn::new(keeps_the_wire_private)).with(lines),
     ))
-}
-
-/// `time LEVEL spans: target: fields`, as the library's own format is without colours: that one spends as much on the
-/// colours it leaves out as on all the rest, and two of these lines are a tenth of what a sign-in costs.
-struct PlainLine;
-
-impl<S, N> FormatEvent<S, N> for PlainLine
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        SystemTime.format_time(&mut line)?;
-        let metadata = event.metadata();
-        write!(line, " {:>5} ", metadata.level().as_str())?;
-        for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
-            line.write_str(span.name())?;
-            if let Some(fields) = span.extensions().get::<FormattedFields<N>>().filter(|fields| !fields.is_empty()) {
-                write!(line, "{{{fields}}}")?;
-            }
-            line.write_str(":")?;
-        }
-        if context.event_scope().is_some() {
-            line.write_str(" ")?;
-        }
-        line.write_str(metadata.target())?;
-        line.write_str(": ")?;
-        context.format_fields(line.by_ref(), event)?;
-        line.write_char('\n')
-    }
 }
 
 fn keeps_the_wire_private(metadata: &Metadata<'_>) -> bool {

@@ -65,6 +65,31 @@ fn json_lines_keep_the_text() {
     assert_eq!(line.get("level").and_then(|level| level.as_str()), Some("INFO"));
 }
 
+/// Each kind of value as JSON has it, in the order they were given, and the span that it happened in.
+#[test]
+fn json_lines_hold_every_kind_of_value() {
+    let text = logged(LogFormat::Json, "info", || {
+        let span = tracing::info_span!("sweep", agent = "a\"b", round = 3);
+        let _entered = span.enter();
+        tracing::warn!(target: "audit", count = 7_u64, change = -7_i64, share = 0.5, none = f64::NAN, late = true,
+            bytes = 340_282_366_920_938_463_463_u128, who = %"a\\b", r#type = ?Some("c\td"), "done");
+        let _inner = tracing::info_span!("bare").entered();
+        tracing::info!("in a span without fields");
+    });
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (_, fields) = text.lines().next().unwrap().split_once(r#""level""#).unwrap();
+    assert_eq!(
+        fields,
+        r#":"WARN","message":"done","count":7,"change":-7,"share":0.5,"none":null,"late":true,"#.to_owned()
+            + r#""bytes":"340282366920938463463","who":"a\\b","type":"Some(\"c\\td\")","target":"audit","#
+            + r#""span":{"name":"sweep","agent":"a\"b","round":3}}"#
+    );
+    assert_eq!(lines[0]["span"]["agent"], "a\"b");
+    assert_eq!(lines[1]["span"], serde_json::json!({ "name": "bare" }));
+    let time: jiff::Timestamp = lines[1]["timestamp"].as_str().unwrap().parse().unwrap();
+    assert!(time.duration_until(jiff::Timestamp::now()).as_secs() < 60);
+}
+
 #[test]
 fn ordinary_lines_pass_unchanged() {
     let text = logged(LogFormat::Human, "info", || tracing::info!(phone = "+98******6789", "کد ارسال شد"));

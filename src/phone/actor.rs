@@ -33,7 +33,7 @@ pub(super) enum Message {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) policy: Arc<Policy>,
-    pub(super) request: Request,
+    pub(super) request: Arc<Request>,
     /// Whom to answer; `None` for a tell.
     pub(super) port: Option<oneshot::Sender<Result<Reply, Fault>>>,
     /// The place it takes among the number's requests in flight.

@@ -98,7 +98,7 @@ impl Directory {
     ///
     /// # Errors
     /// A [`Fault`]; after [`Fault::Unknown`] the change may have been made, after all others it certainly was not.
-    pub async fn ask(&self, phone: PhoneNumber, policy: Arc<Policy>, request: Request) -> Result<Reply, Fault> {
+    pub async fn ask(&self, phone: PhoneNumber, policy: Arc<Policy>, request: Arc<Request>) -> Result<Reply, Fault> {
         self.admit(phone, &request)?;
         let deadline = Instant::now() + self.registry.settings.call_timeout();
         let (port, answer) = oneshot::channel();
@@ -116,7 +116,7 @@ impl Directory {
     /// Enqueues `request` and returns: what is asked from now on is judged after it. The outcome is nobody's to know;
     /// the in-flight limit does not bind it, because each follows a send, and those are few. If the actor is just
     /// ending, a background task forwards it. Call it within a tokio runtime.
-    pub fn tell(&self, phone: PhoneNumber, policy: Arc<Policy>, request: Request) {
+    pub fn tell(&self, phone: PhoneNumber, policy: Arc<Policy>, request: Arc<Request>) {
         let job = Box::new(Job { policy, request, port: None, permit: None });
         let delivery = match self.deliver(phone, job) {
             Ok(Delivery::Taken) => return,
@@ -294,7 +294,7 @@ pub(super) mod tests {
         Directory::new(parts(store), DirectorySettings::default())
     }
 
-    fn start() -> Request {
+    fn start() -> Arc<Request> {
         let door = Door { dialect: Label::of("v1"), purpose: LOGIN };
         let start = Start::plain(1, door, Sender { address: 1, keyed: true, unpaid: false });
         Command::Start(Box::new(start)).into()

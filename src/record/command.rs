@@ -1,5 +1,7 @@
 //! Everything that can be asked of a number's record.
 
+use std::sync::Arc;
+
 use super::{
     account::{Account, PasswordHash, ProfilePatch},
     challenge::{Arrival, MessageFacts},
@@ -23,6 +25,12 @@ pub struct Request {
 impl From<Command> for Request {
     fn from(command: Command) -> Self {
         Self { command, idempotency: None }
+    }
+}
+
+impl From<Command> for Arc<Request> {
+    fn from(command: Command) -> Self {
+        Self::new(command.into())
     }
 }
 

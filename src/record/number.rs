@@ -58,10 +58,12 @@ impl PhoneNumber {
 
     /// Text fit for logs and answers, `+98******6789`: first two and last four digits.
     pub fn masked(self) -> String {
-        let digits = self.0.to_string();
-        let (head, rest) = digits.split_at(2);
-        let (hidden, tail) = rest.split_at(rest.len().saturating_sub(4));
-        format!("+{head}{}{tail}", "*".repeat(hidden.len()))
+        let mut text = self.to_e164();
+        // All of it is ASCII: a plus, the digits.
+        let shown = 3..text.len().saturating_sub(4);
+        let stars = "*".repeat(shown.len());
+        text.replace_range(shown, &stars);
+        text
     }
 }
 

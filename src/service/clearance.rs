@@ -105,8 +105,8 @@ impl Service {
     ) -> Result<Answer<Verification>, Failure> {
         if request.idempotency.is_some() {
             // Asks for nothing itself, so all that can come of it is what was kept under the key.
-            let kept = Request { command: Command::Read { nonce: 0 }, ..request.clone() };
-            let reply = self.ask(dialect, phone, kept).await?;
+            let kept = Request { command: Command::Read { nonce: 0 }, idempotency: request.idempotency };
+            let reply = self.ask(dialect, phone, kept.into()).await?;
             match reply.outcome.clone() {
                 Outcome::Issued(view) => {
                     return replay(Answer::of(&reply, Verification::new(&self.parts.keys, phone, view)));

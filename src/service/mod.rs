@@ -286,7 +286,7 @@ impl Service {
         origin.caller.as_ref().and_then(|caller| Label::new(&caller.id).ok()).unwrap_or(OWN_CLIENT)
     }
 
-    fn request(&self, origin: &Origin, command: Command) -> Request {
+    fn request(&self, origin: &Origin, command: Command) -> Arc<Request> {
         let idempotency = origin.idempotency.as_ref().map(|input| {
             // A key stands for one caller. Who has neither API key nor session is known by her address, or a stranger
             // could occupy a key that is easy to guess and be told the answer.
@@ -302,24 +302,23 @@ impl Service {
                 body: tag("idempotency body", &[&input.asked]),
             }
         });
-        Request { command, idempotency }
+        Arc::new(Request { command, idempotency })
     }
 
     /// Asks a number's actor. An account found on its way is brought home first, and then it is asked once more.
-    async fn ask(&self, dialect: &Dialect, phone: PhoneNumber, request: Request) -> Result<Reply, Failure> {
-        let again = request.clone();
-        let reply = self.ask_once(dialect, phone, request).await?;
+    async fn ask(&self, dialect: &Dialect, phone: PhoneNumber, request: Arc<Request>) -> Result<Reply, Failure> {
+        let reply = self.ask_once(dialect, phone, Arc::clone(&request)).await?;
         let Outcome::Refused(Refusal::MoveUnfinished(unfinished)) = reply.outcome else { return Ok(reply) };
         // Boxed: rare, and every request would carry room for it.
         let once_more = async {
             // Whatever comes of it, the second answer is the caller's.
             let _finished = self.finish_move(dialect, unfinished, None).await;
-            self.ask_once(dialect, phone, again).await
+            self.ask_once(dialect, phone, request).await
         };
         Box::pin(once_more).await
     }
 
-    async fn ask_once(&self, dialect: &Dialect, phone: PhoneNumber, request: Request) -> Result<Reply, Failure> {
+    async fn ask_once(&self, dialect: &Dialect, phone: PhoneNumber, request: Arc<Request>) -> Result<Reply, Failure> {
         let reply = self.parts.directory.ask(phone, Arc::clone(&dialect.policy), request).await;
         let reply = reply.inspect_err(|fault| self.meters.fault(dialect.name, *fault))?;
         if let Some(verified) = &reply.verified {

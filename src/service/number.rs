@@ -15,6 +15,8 @@ use crate::{guard::NumberKind, record::PhoneNumber, sms::routes::Destination};
 /// Most characters a number may have before normalisation, counted after UTF-8 decoding. The longest number
 /// has 15 digits and a plus; the rest is room for separators.
 pub const NUMBER_CHARS_MAX: usize = 32;
+/// Most digits of a country code (ITU-T E.164).
+const COUNTRY_CODE_DIGITS_MAX: usize = 3;
 /// How often a result is parsed again until it no longer changes (see [`settle`]).
 const SETTLE_STEPS_MAX: usize = 4;
 
@@ -96,14 +98,14 @@ pub fn parse(typed: &str, rules: &NumberRules, region: Option<&str>) -> Result<P
 
 /// The region a number belongs to by its plan; `None` if no plan knows it.
 pub fn region_of(number: PhoneNumber) -> Option<Region> {
-    let parsed = PHONE_NUMBER_UTIL.parse(number.to_e164(), None).ok()?;
-    PHONE_NUMBER_UTIL.get_region_for_number(&parsed).map(Region)
+    PHONE_NUMBER_UTIL.get_region_for_number(&in_plan(number)?).map(Region)
 }
 
 /// A number's country and what kind of line it is, by its plan; what no plan knows is `None` and unknown.
 pub fn destination(number: PhoneNumber) -> Destination {
-    let unknown = Destination { number, country: None, kind: NumberKind::Unknown };
-    let Ok(parsed) = PHONE_NUMBER_UTIL.parse(number.to_e164(), None) else { return unknown };
+    let Some(parsed) = in_plan(number) else {
+        return Destination { number, country: None, kind: NumberKind::Unknown };
+    };
     let region = PHONE_NUMBER_UTIL.get_region_for_number(&parsed);
     let country = region.and_then(|region| Region(region).to_string().parse().ok());
     let kind = match PHONE_NUMBER_UTIL.get_number_type(&parsed) {
@@ -208,8 +210,28 @@ fn national(digits: &str, region: Region) -> Result<PhoneNumber, NumberError> {
 }
 
 fn is_assignable(number: PhoneNumber) -> bool {
-    let parsed = PHONE_NUMBER_UTIL.parse(number.to_e164(), None);
-    parsed.is_ok_and(|parsed| PHONE_NUMBER_UTIL.is_valid_number(&parsed))
+    in_plan(number).is_some_and(|parsed| PHONE_NUMBER_UTIL.is_valid_number(&parsed))
+}
+
+/// A canonical number as the library has it: country code and the rest. What its parser says of it, without its parser,
+/// which looks for all that people type: each send asks for its destination, and a fiftieth of it was that.
+fn in_plan(number: PhoneNumber) -> Option<rlibphonenumber::PhoneNumber> {
+    let digits = number.as_u64().to_string();
+    // No code begins with another one, so the first that fits is the only one.
+    let (code, national) = (1..=COUNTRY_CODE_DIGITS_MAX).find_map(|length| {
+        let (code, national) = digits.split_at_checked(length)?;
+        let code = code.parse().ok()?;
+        PHONE_NUMBER_UTIL.get_region_for_country_code(code).map(|_| (code, national))
+    })?;
+    let significant = national.trim_start_matches('0').len().max(1);
+    let zeros = i32::try_from(national.len().saturating_sub(significant)).ok()?;
+    Some(rlibphonenumber::PhoneNumber {
+        country_code: code,
+        national_number: national.parse().ok()?,
+        italian_leading_zero: (zeros > 0).then_some(true),
+        number_of_leading_zeros: (zeros > 1).then_some(zeros),
+        ..rlibphonenumber::PhoneNumber::default()
+    })
 }
 
 impl FromStr for Region {

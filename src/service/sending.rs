@@ -1,7 +1,7 @@
 //! From a draft to a settled send: after the commit, outside the actor, so that a slow provider delays one request
 //! and no mailbox.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     record::{
@@ -53,7 +53,7 @@ impl Service {
         dialect: &Dialect,
         origin: &Origin,
         phone: PhoneNumber,
-        request: Request,
+        request: Arc<Request>,
         clearance: Clearance,
     ) -> Result<Answer<Verification>, Failure> {
         let reply = self.ask(dialect, phone, request).await?;
@@ -176,7 +176,7 @@ impl Service {
     /// Tells the actor what a send came to that nobody waits for.
     pub(super) fn tell_result(&self, dialect: &Dialect, phone: PhoneNumber, draft: &Draft, report: &SendReport) {
         let (settle, _) = settle(draft, report);
-        self.parts.directory.tell(phone, std::sync::Arc::clone(&dialect.policy), settle.into());
+        self.parts.directory.tell(phone, Arc::clone(&dialect.policy), settle.into());
     }
 
     /// Tells the actor what the send came to. A good result is not waited for (the next command of this number is
@@ -190,7 +190,7 @@ impl Service {
     ) -> Result<Answer<Verification>, Failure> {
         let (settle, state) = settle(draft, &report);
         let phone = answer.value.phone;
-        let policy = std::sync::Arc::clone(&dialect.policy);
+        let policy = Arc::clone(&dialect.policy);
         if let Some(last) = answer.value.view.deliveries.last_mut() {
             (last.route, last.channel, last.state) = (Some(route(&report)), report.channel.label(), state);
         }

@@ -1,5 +1,7 @@
 //! Verifications: start, resend, check, cancel, read.
 
+use std::sync::Arc;
+
 use crate::record::{
     AUTO, ChallengeView, Command, IdKind, Keyring, Label, MessageFacts, OnMatch, Outcome, PhoneNumber, Request,
     SealedId, SessionRef, Start, Target,
@@ -235,7 +237,7 @@ impl Service {
         dialect: &Dialect,
         origin: &Origin,
         phone: PhoneNumber,
-        request: Request,
+        request: Arc<Request>,
         session: Option<SessionRef>,
     ) -> Result<Answer<Checked>, Failure> {
         let reply = self.ask(dialect, phone, request).await?;
@@ -298,7 +300,7 @@ impl Service {
         &self,
         dialect: &Dialect,
         phone: PhoneNumber,
-        request: Request,
+        request: Arc<Request>,
     ) -> Result<Answer<Verification>, Failure> {
         let reply = self.ask(dialect, phone, request).await?;
         match reply.outcome.clone() {

@@ -187,7 +187,7 @@ impl Sim {
             let answer = tokio::select! {
                 biased;
                 () = life.cancelled() => Err(Fault::Unknown),
-                answer = directory.ask(phone, policy, request) => answer,
+                answer = directory.ask(phone, policy, request.into()) => answer,
             };
             (op, answer)
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use otpd::record::{Arrival, Command, Label, OnMatch, Request, SendResult};
+use otpd::record::{Arrival, Command, Label, OnMatch, SendResult};
 
 use super::{
     locks::COMPARING_MS,
@@ -156,7 +156,7 @@ impl Sim {
     /// A good result is told, not asked: nobody waits for it.
     fn tell(&mut self, settle: Settle) {
         let op = self.settle(settle, SendResult::Accepted);
-        let request = Request::from(op.command);
+        let request = op.command.into();
         let person = &mut self.people[settle.who];
         person.muddy_until_ms = self.world.elapsed_ms() + 15_000;
         self.world.nodes[op.node].directory.tell(person.phone, self.world.policies[0].1.clone(), request);

@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -29,7 +24,7 @@ use crate::{
 };
 
 pub(super) async fn read(call: UserCall) -> Response {
-    Json(render::user(call.user.phone, &call.user.account)).into_response()
+    render::json(&render::user(call.user.phone, &call.user.account))
 }
 
 /// A field that is absent stays, one that is null is cleared.
@@ -63,7 +58,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Str
 pub(super) async fn update(State(v1): State<Arc<V1>>, call: UserCallWith<ProfileBody>) -> Result<Response, Refused> {
     let patch = patch(call.body)?;
     let account = v1.service.update_profile(&v1.dialect, &call.origin, &call.user, patch).await?;
-    Ok(Json(render::user(call.user.phone, &account)).into_response())
+    Ok(render::json(&render::user(call.user.phone, &account)))
 }
 
 fn patch(body: ProfileBody) -> Result<ProfilePatch, Refused> {

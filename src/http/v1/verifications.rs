@@ -144,7 +144,7 @@ fn approved(checked: Answer<Checked>) -> Response {
     match value {
         Checked::Approved { verification, receipt, is_new_user } => {
             let body = VerificationBody::new(&verification, now).with_receipt(&receipt, is_new_user);
-            render::answer(StatusCode::OK, &Answer { value: (), replayed, quota, now }, body)
+            render::answer(StatusCode::OK, &Answer { value: (), replayed, quota, now }, &body)
         }
         Checked::Moved(tokens) => render::tokens(&Answer { value: tokens, replayed, quota, now }),
     }

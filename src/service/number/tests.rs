@@ -244,3 +244,36 @@ fn destinations_have_country_and_kind() {
     assert_eq!(kind_of("+999123456789"), (None, "unknown"));
     assert_eq!(kind_of("+15005550006").1, "personal", "Twilio's magic number, which no default blocks");
 }
+
+/// What the library's own parser says of a canonical number.
+fn parsed(number: PhoneNumber) -> Option<rlibphonenumber::PhoneNumber> {
+    PHONE_NUMBER_UTIL.parse(number.to_e164(), None).ok()
+}
+
+/// The library's example of each kind in each region: read without its parser as with it.
+#[test]
+fn a_canonical_number_needs_no_parser() {
+    let mut compared = 0;
+    for region in PHONE_NUMBER_UTIL.get_supported_regions() {
+        for kind in PHONE_NUMBER_UTIL.get_supported_types_for_region(region).unwrap() {
+            let Ok(example) = PHONE_NUMBER_UTIL.get_example_number_for_type_and_region(region, kind) else { continue };
+            let typed = PHONE_NUMBER_UTIL.format(&example, PhoneNumberFormat::E164);
+            // Some short ones are no numbers of ours.
+            let Ok(number) = parse(&typed, &NumberRules::default(), None) else { continue };
+            assert_eq!(in_plan(number), parsed(number), "{typed}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 1_000, "{compared}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(5_000))]
+
+    #[test]
+    fn no_canonical_number_needs_a_parser(typed in r"\+[1-9][0-9]{0,2}0{0,3}[0-9]{4,12}") {
+        if let Ok(number) = parse(&typed, &NumberRules::default(), None) {
+            prop_assert_eq!(in_plan(number), parsed(number), "{:?}", typed);
+        }
+    }
+}

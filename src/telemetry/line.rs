@@ -1,0 +1,176 @@
+//! How an event is written: as a line for eyes, or as a JSON object. Each is what the library's own format says, written
+//! straight into the line: there is a line for each message that is sent, and a twelfth of a sign-in was its library's way
+//! to JSON, by a serializer and a text for each value, or the colours that its plain format leaves out.
+
+use std::fmt::{self, Write};
+
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_log::NormalizeEvent as _;
+use tracing_subscriber::{
+    fmt::{
+        FmtContext, FormatEvent, FormatFields, FormattedFields,
+        format::Writer,
+        time::{FormatTime as _, SystemTime},
+    },
+    registry::{LookupSpan, Scope},
+};
+
+/// `time LEVEL spans: target: fields`.
+pub(super) struct PlainLine;
+
+impl<S, N> FormatEvent<S, N> for PlainLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        SystemTime.format_time(&mut line)?;
+        let metadata = event.metadata();
+        write!(line, " {:>5} ", metadata.level().as_str())?;
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+            line.write_str(span.name())?;
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>().filter(|fields| !fields.is_empty()) {
+                write!(line, "{{{fields}}}")?;
+            }
+            line.write_str(":")?;
+        }
+        if context.event_scope().is_some() {
+            line.write_str(" ")?;
+        }
+        line.write_str(metadata.target())?;
+        line.write_str(": ")?;
+        context.format_fields(line.by_ref(), event)?;
+        line.write_char('\n')
+    }
+}
+
+/// `{"timestamp":…,"level":…,` fields `,"target":…,"span":{…}}`, the span only if there is one.
+pub(super) struct JsonLine;
+
+impl<S, N> FormatEvent<S, N> for JsonLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        // What a library says by `log` stands under that library's name.
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+        line.write_str("{\"timestamp\":\"")?;
+        SystemTime.format_time(&mut line)?;
+        line.write_str("\",\"level\":\"")?;
+        line.write_str(metadata.level().as_str())?;
+        line.write_char('"')?;
+        let mut fields = Fields { line: line.by_ref(), written: Ok(()) };
+        event.record(&mut fields);
+        fields.written?;
+        line.write_str(",\"target\":")?;
+        string(&mut line, |line| line.write_str(metadata.target()))?;
+        if let Some(span) = event.parent().and_then(|id| context.span(id)).or_else(|| context.lookup_current()) {
+            line.write_str(",\"span\":{\"name\":")?;
+            string(&mut line, |line| line.write_str(span.name()))?;
+            // They are an object of their own, `{…}`.
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<N>>().and_then(|fields| fields.strip_prefix('{'));
+            match fields {
+                Some("}") | None => line.write_char('}')?,
+                Some(fields) => write!(line, ",{fields}")?,
+            }
+        }
+        line.write_str("}\n")
+    }
+}
+
+/// Writes the fields of an event, each after a comma.
+struct Fields<'w> {
+    line: Writer<'w>,
+    written: fmt::Result,
+}
+
+impl Fields<'_> {
+    fn field(&mut self, field: &Field, write: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+        // Where a library's `log` came from: `normalized_metadata` says it.
+        if !field.name().starts_with("log.") {
+            self.written = self.written.and_then(|()| self.name(field)).and_then(|()| write(&mut self.line));
+        }
+    }
+
+    fn name(&mut self, field: &Field) -> fmt::Result {
+        self.line.write_str(",\"")?;
+        // An identifier of Rust's, or several with dots: nothing to escape.
+        let name = field.name();
+        self.line.write_str(name.strip_prefix("r#").unwrap_or(name))?;
+        self.line.write_str("\":")
+    }
+
+    fn plain(&mut self, field: &Field, value: impl fmt::Display) {
+        self.field(field, |line| write!(line, "{value}"));
+    }
+
+    fn quoted(&mut self, field: &Field, write: impl FnOnce(&mut InString<'_>) -> fmt::Result) {
+        self.field(field, |line| string(line, write));
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.plain(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.plain(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.plain(field, value);
+    }
+
+    /// JSON has no word for infinity.
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if value.is_finite() { self.plain(field, value) } else { self.plain(field, "null") }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.quoted(field, |line| line.write_str(value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.quoted(field, |line| write!(line, "{value:?}"));
+    }
+}
+
+/// A JSON string (RFC 8259, 7).
+fn string(line: &mut Writer<'_>, write: impl FnOnce(&mut InString<'_>) -> fmt::Result) -> fmt::Result {
+    line.write_char('"')?;
+    write(&mut InString(line.by_ref()))?;
+    line.write_char('"')
+}
+
+/// Escapes what would end a string, and what may not stand in one.
+struct InString<'w>(Writer<'w>);
+
+impl Write for InString<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some((before, special, after)) = first_special(rest) {
+            self.0.write_str(before)?;
+            match special {
+                '"' | '\\' => write!(self.0, "\\{special}")?,
+                control => write!(self.0, "\\u{:04x}", u32::from(control))?,
+            }
+            rest = after;
+        }
+        self.0.write_str(rest)
+    }
+}
+
+/// The first character to escape, with what stands before and after it.
+fn first_special(text: &str) -> Option<(&str, char, &str)> {
+    let at = text.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\')?;
+    let (before, from) = text.split_at_checked(at)?;
+    let mut characters = from.chars();
+    Some((before, characters.next()?, characters.as_str()))
+}
