@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::{
     Outcome,
     fill::{self, Kind},
-    limit::Limit,
+    limit::{self, Bare},
 };
 
 /// Digits of a code; the default of `codes.digits`.
@@ -128,21 +128,26 @@ pub(crate) fn plan(scenario: Scenario, warm_up: Duration, duration: Duration) ->
     Plan { connections: CONNECTIONS, warm_up, duration, again_each: 0, pace: Pace::Closed, ..Plan::new(scenario) }
 }
 
+/// A bare server, and the load's way to it.
+pub(crate) async fn bare(name: &str) -> Outcome<(Stage, Bare)> {
+    let server = Bare::start(name).await?;
+    Ok((Stage::new(Target::limit(server.address), Codes::None, fill::SEED), server))
+}
+
 /// Everything there is; it goes away when this is dropped.
 pub(crate) struct Lab {
     home: TempDir,
     made: u32,
     filled: HashMap<u64, Ground>,
     pub(crate) limit: Stage,
-    _limit: Limit,
+    _limit: Bare,
 }
 
 impl Lab {
     /// Starts the limit. Stores are made on the disk of the build directory: a temporary directory may be memory.
     pub(crate) async fn open() -> Outcome<Self> {
         let home = tempfile::Builder::new().prefix("compare-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let server = Limit::start().await?;
-        let limit = Stage::new(Target::limit(server.address), Codes::None, fill::SEED);
+        let (limit, server) = bare(limit::NAME).await?;
         Ok(Self { home, made: 0, filled: HashMap::new(), limit, _limit: server })
     }
 

@@ -3,9 +3,9 @@
 
 use std::{net::SocketAddr, process::Stdio};
 
+pub(crate) use axum::extract::Json;
 use axum::{
     Router,
-    extract::Json,
     http::{HeaderMap, StatusCode, header::AUTHORIZATION},
     routing::{get, post},
 };
@@ -24,12 +24,12 @@ use super::Outcome;
 pub(crate) const NAME: &str = "limit";
 
 #[derive(Deserialize)]
-struct Send {
-    phone_number: String,
+pub(crate) struct Send {
+    pub(crate) phone_number: String,
 }
 
 #[derive(Serialize)]
-struct Sent {
+pub(crate) struct Sent {
     message: &'static str,
     phone_number: String,
     expires_in_minutes: u32,
@@ -47,8 +47,14 @@ struct Verified {
     access: String,
 }
 
+impl Send {
+    pub(crate) fn sent(self) -> Sent {
+        Sent { message: "OTP sent successfully", phone_number: self.phone_number, expires_in_minutes: 5 }
+    }
+}
+
 async fn send(Json(asked): Json<Send>) -> Json<Sent> {
-    Json(Sent { message: "OTP sent successfully", phone_number: asked.phone_number, expires_in_minutes: 5 })
+    Json(asked.sent())
 }
 
 async fn verify(Json(asked): Json<Verify>) -> Result<Json<Verified>, StatusCode> {
@@ -65,13 +71,20 @@ async fn profile(headers: HeaderMap) -> Result<String, StatusCode> {
 
 /// Serves until it is killed. The first line of its output is its address.
 pub(crate) fn serve() -> Outcome<()> {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.enable_all().build()?.block_on(async {
-        let router = Router::new()
+    serve_on(async || {
+        Ok(Router::new()
             .route("/send-otp", post(send))
             .route("/verify-otp", post(verify))
             .route("/profile", get(profile))
-            .route("/_code", get(async || r#"{"code":"123456"}"#));
+            .route("/_code", get(async || r#"{"code":"123456"}"#)))
+    })
+}
+
+/// Serves these routes, made within the runtime, until it is killed.
+pub(crate) fn serve_on(routes: impl AsyncFnOnce() -> Outcome<Router>) -> Outcome<()> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().build()?.block_on(async {
+        let router = routes().await?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         println!("{}", listener.local_addr()?);
         loop {
@@ -83,20 +96,21 @@ pub(crate) fn serve() -> Outcome<()> {
     })
 }
 
-/// The limit as a child of this program: it ends when this is dropped.
+/// A bare server as a child of this program: it ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Limit {
+pub(crate) struct Bare {
     pub(crate) address: SocketAddr,
     _life: Child,
 }
 
-impl Limit {
-    pub(crate) async fn start() -> Outcome<Self> {
+impl Bare {
+    /// [`NAME`] or [`super::floor::NAME`].
+    pub(crate) async fn start(name: &str) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(NAME).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.arg(name).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut life = command.spawn()?;
         let mut line = String::new();
-        let output = life.stdout.take().ok_or("the limit server has no output")?;
+        let output = life.stdout.take().ok_or("a bare server has no output")?;
         BufReader::new(output).read_line(&mut line).await?;
         Ok(Self { address: line.trim().parse()?, _life: life })
     }

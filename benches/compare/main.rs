@@ -12,6 +12,7 @@
 //! | File | Noun |
 //! |---|---|
 //! | `limit` | the bare server |
+//! | `floor` | the given parts alone: axum, an actor per number, group commits |
 //! | `lab` `fill` | stores, servers over them, load on them; stores that have records already |
 //! | `speed` | how many: otpd beside the limit, and beside itself with more records |
 //! | `waits` | how long: starts at half the sustainable rate, a restart after a kill, a scrape under load |
@@ -21,6 +22,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench: its output is what it is for")]
 
 mod fill;
+mod floor;
 mod lab;
 mod limit;
 mod room;
@@ -76,6 +78,8 @@ struct Options {
 /// A row, or several that are measured together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Which {
+    /// What the given crates take for a start, without otpd: nearer to the limit one cannot come with them.
+    Floor,
     /// Starts of new numbers, in a warm burst of 2 s.
     Burst,
     /// The same with records in the store, and long enough for all that is put off.
@@ -107,7 +111,8 @@ enum Which {
 }
 
 impl Which {
-    const SHORT: [Self; 8] = [
+    const SHORT: [Self; 9] = [
+        Self::Floor,
         Self::Burst,
         Self::Login,
         Self::LoginSimulated,
@@ -138,7 +143,7 @@ pub(crate) struct Scale {
 impl Scale {
     fn of(which: Which, options: &Options) -> Self {
         let is_steady = options.all || options.records.is_some() || !which.is_short();
-        let is_steady = is_steady && which != Which::Burst;
+        let is_steady = is_steady && !matches!(which, Which::Burst | Which::Floor);
         // A server that is not full of live numbers yet has not put any away: 50,000 of them come in some three seconds.
         let (records, seconds, warm_up) =
             if is_steady { (options.records.unwrap_or(1_000_000), 60, 15) } else { (0, 2, 3) };
@@ -163,6 +168,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.split_first() {
         Some((first, _)) if first == limit::NAME => limit::serve(),
+        Some((first, _)) if first == floor::NAME => floor::serve(),
         Some((first, rest)) if first == fill::NAME => fill::run(rest),
         _ => measure(&Options::parse()),
     };
@@ -228,6 +234,7 @@ async fn told_to_stop() {
 
 async fn row(lab: &mut Lab, which: Which, scale: Scale) -> Outcome<Vec<Row>> {
     let one = match which {
+        Which::Floor => speed::floor(lab, scale).await,
         Which::Burst => speed::beside_the_limit(lab, speed::BURST, scale).await,
         Which::Steady => speed::beside_the_limit(lab, speed::STEADY, scale).await,
         Which::Login => speed::beside_the_limit(lab, speed::LOGIN, scale).await,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use otpd::load::{Report, Scenario, Stage};
 
 use super::{
-    Outcome, Scale,
+    Outcome, Scale, floor,
     lab::{self, By, Lab, Otpd},
     table::{Bound, Figures, Row, Unit},
 };
@@ -113,6 +113,29 @@ pub(crate) async fn beside_the_limit(lab: &mut Lab, asked: Asked, scale: Scale) 
         must: Bound::AtLeast(asked.must),
         aim: Bound::AtLeast(asked.aim),
         beside: rounds.beside(),
+    })
+}
+
+/// The given parts alone beside the limit.
+pub(crate) async fn floor(lab: &Lab, scale: Scale) -> Outcome<Row> {
+    let (floor, _server) = lab::bare(floor::NAME).await?;
+    let plan = lab::plan(Scenario::Send, LEAD, scale.window);
+    let limit_plan = lab::plan(Scenario::Send, LEAD, scale.window.min(LIMIT_WINDOW_MAX));
+    lab::drive(&lab::plan(Scenario::Send, Duration::ZERO, scale.warm_up), &floor).await?;
+    let (mut limits, mut floors) = (vec![lab::drive(&limit_plan, &lab.limit).await?.operations_per_s], Vec::new());
+    for _ in 0..scale.rounds {
+        floors.push(lab::drive(&plan, &floor).await?.operations_per_s);
+        limits.push(lab::drive(&limit_plan, &lab.limit).await?.operations_per_s);
+    }
+    let around = limits.windows(2).map(|around| around.iter().sum::<f64>() / 2.0);
+    let median = |figures: &[f64]| figures.iter().copied().collect::<Figures>().median();
+    Ok(Row {
+        what: format!("floor of the parts: axum, an actor per number, two group commits, {}", scale.name()),
+        beside: format!("floor {:.0}/s, limit {:.0}/s", median(&floors), median(&limits)),
+        figures: floors.iter().zip(around).map(|(floor, limit)| floor / limit).collect(),
+        unit: Unit::Times,
+        must: Bound::None,
+        aim: Bound::None,
     })
 }
 
