@@ -55,63 +55,66 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         // What a library says by `log` stands under that library's name.
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-        line.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut line)?;
-        line.write_str("\",\"level\":\"")?;
-        line.write_str(metadata.level().as_str())?;
-        line.write_char('"')?;
-        let mut fields = Fields { line: line.by_ref(), written: Ok(()) };
-        event.record(&mut fields);
-        fields.written?;
-        line.write_str(",\"target\":")?;
-        string(&mut line, |line| line.write_str(metadata.target()))?;
+        let mut line = String::with_capacity(LINE_BYTES);
+        line.push_str("{\"timestamp\":\"");
+        SystemTime.format_time(&mut Writer::new(&mut line))?;
+        line.push_str("\",\"level\":\"");
+        line.push_str(metadata.level().as_str());
+        line.push('"');
+        event.record(&mut Fields(&mut line));
+        line.push_str(",\"target\":");
+        string(&mut line, format_args!("{}", metadata.target()));
         if let Some(span) = event.parent().and_then(|id| context.span(id)).or_else(|| context.lookup_current()) {
-            line.write_str(",\"span\":{\"name\":")?;
-            string(&mut line, |line| line.write_str(span.name()))?;
+            line.push_str(",\"span\":{\"name\":");
+            string(&mut line, format_args!("{}", span.name()));
             // They are an object of their own, `{…}`.
             let extensions = span.extensions();
             let fields = extensions.get::<FormattedFields<N>>().and_then(|fields| fields.strip_prefix('{'));
             match fields {
-                Some("}") | None => line.write_char('}')?,
-                Some(fields) => write!(line, ",{fields}")?,
+                Some("}") | None => line.push('}'),
+                Some(fields) => line.extend([",", fields]),
             }
         }
-        line.write_str("}\n")
+        line.push_str("}\n");
+        writer.write_str(&line)
     }
 }
+
+/// Room for a usual line.
+const LINE_BYTES: usize = 512;
 
 /// Writes the fields of an event, each after a comma.
-struct Fields<'w> {
-    line: Writer<'w>,
-    written: fmt::Result,
-}
+struct Fields<'l>(&'l mut String);
 
 impl Fields<'_> {
-    fn field(&mut self, field: &Field, write: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+    /// The place of a field's value.
+    fn named(&mut self, field: &Field) -> Option<&mut String> {
         // Where a library's `log` came from: `normalized_metadata` says it.
-        if !field.name().starts_with("log.") {
-            self.written = self.written.and_then(|()| self.name(field)).and_then(|()| write(&mut self.line));
+        if field.name().starts_with("log.") {
+            return None;
         }
-    }
-
-    fn name(&mut self, field: &Field) -> fmt::Result {
-        self.line.write_str(",\"")?;
+        self.0.push_str(",\"");
         // An identifier of Rust's, or several with dots: nothing to escape.
-        let name = field.name();
-        self.line.write_str(name.strip_prefix("r#").unwrap_or(name))?;
-        self.line.write_str("\":")
+        self.0.push_str(field.name().strip_prefix("r#").unwrap_or_else(|| field.name()));
+        self.0.push_str("\":");
+        Some(self.0)
     }
 
     fn plain(&mut self, field: &Field, value: impl fmt::Display) {
-        self.field(field, |line| write!(line, "{value}"));
+        if let Some(line) = self.named(field) {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "{value}");
+        }
     }
 
-    fn quoted(&mut self, field: &Field, write: impl FnOnce(&mut InString<'_>) -> fmt::Result) {
-        self.field(field, |line| string(line, write));
+    fn quoted(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        if let Some(line) = self.named(field) {
+            string(line, value);
+        }
     }
 }
 
@@ -134,36 +137,37 @@ impl Visit for Fields<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.quoted(field, |line| line.write_str(value));
+        self.quoted(field, format_args!("{value}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.quoted(field, |line| write!(line, "{value:?}"));
+        self.quoted(field, format_args!("{value:?}"));
     }
 }
 
-/// A JSON string (RFC 8259, 7).
-fn string(line: &mut Writer<'_>, write: impl FnOnce(&mut InString<'_>) -> fmt::Result) -> fmt::Result {
-    line.write_char('"')?;
-    write(&mut InString(line.by_ref()))?;
-    line.write_char('"')
+/// A JSON string (RFC 8259, 7). What cannot be written in full ends where it failed.
+fn string(line: &mut String, value: fmt::Arguments<'_>) {
+    line.push('"');
+    let _ = InString(line).write_fmt(value);
+    line.push('"');
 }
 
 /// Escapes what would end a string, and what may not stand in one.
-struct InString<'w>(Writer<'w>);
+struct InString<'l>(&'l mut String);
 
 impl Write for InString<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
         while let Some((before, special, after)) = first_special(rest) {
-            self.0.write_str(before)?;
+            self.0.push_str(before);
             match special {
-                '"' | '\\' => write!(self.0, "\\{special}")?,
+                '"' | '\\' => self.0.extend(['\\', special]),
                 control => write!(self.0, "\\u{:04x}", u32::from(control))?,
             }
             rest = after;
         }
-        self.0.write_str(rest)
+        self.0.push_str(rest);
+        Ok(())
     }
 }
 
