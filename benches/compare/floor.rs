@@ -1,31 +1,42 @@
 //! The floor of the given parts: axum, an actor of ractor's per number, changes that are durable before they are answered,
-//! in groups. A start as otpd makes it is two changes: the challenge, and after the answer what its send came to. Nothing
-//! else is done here: no code, no limits, no log, no metrics, no record that is read or folded. What otpd takes longer than
-//! this is its own work.
+//! in groups, tokens by jsonwebtoken. A start is two changes as otpd makes it, the challenge, and after the answer what its
+//! send came to; a sign-in two more, the check and the session, with three tokens made and one read; a profile one token
+//! read, and the actor asked. Nothing else is done here: no code, no limits, no log, no metrics, no record that is read or
+//! folded. What otpd takes longer than this is its own work.
 
 use std::{
     collections::VecDeque,
     fs::File,
     os::unix::fs::FileExt as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use axum::{Router, extract::State, http::StatusCode, routing::post};
+use axum::{
+    Router,
+    extract::{Json, State},
+    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
+    routing::{get, post},
+};
 use dashmap::DashMap;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, get_current_timestamp};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Outcome,
-    limit::{self, Json, Send, Sent},
+    limit::{self, Send, Sent, Verified, Verify},
 };
 
 /// The first argument of this program when it is to be the floor.
 pub(crate) const NAME: &str = "floor";
 
-/// As `passivation.actors_max`: beyond it, each new actor lets the oldest go.
+/// As `phone.actors_max`: beyond it, each new actor lets the oldest go.
 const ACTORS_MAX: usize = 50_000;
 /// As `phone.shards`.
 const SHARDS: usize = 32;
@@ -40,17 +51,31 @@ const RECORD: usize = 250;
 /// Bytes of the log, written ahead and then over and over.
 const LOG: u64 = 32 << 20;
 
-type Durable = oneshot::Sender<()>;
+/// The key of the tokens.
+const SECRET: &[u8] = &[7; 32];
+/// What the generator presents where nobody has signed in: then it is one of so many that were made before.
+const NO_TOKEN: &str = "token";
+const KEPT: u64 = 1_000;
+/// Life of a token in seconds.
+const LIFE_S: u64 = 600;
 
-/// Write the record; whom to tell, if anyone waits. Boxed as otpd's are.
-type Change = Box<Option<Durable>>;
+type Done = oneshot::Sender<()>;
+type Queue = mpsc::Sender<([u8; RECORD], Done)>;
+
+/// What an actor is asked. Boxed as otpd's requests are.
+enum Ask {
+    /// Make the record durable; whom to tell, if anyone waits.
+    Change(Option<Done>),
+    /// Look at it.
+    Read(Done),
+}
 
 struct Phone {
-    committer: mpsc::Sender<([u8; RECORD], Durable)>,
+    committer: Queue,
 }
 
 impl Actor for Phone {
-    type Msg = Change;
+    type Msg = Box<Ask>;
     type State = [u8; RECORD];
     type Arguments = ();
 
@@ -61,13 +86,19 @@ impl Actor for Phone {
     async fn handle(
         &self,
         _: ActorRef<Self::Msg>,
-        waiting: Self::Msg,
+        asked: Self::Msg,
         record: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let (durable, written) = oneshot::channel();
-        self.committer.try_send((*record, durable))?;
-        written.await?;
-        if let Some(port) = *waiting {
+        let waiting = match *asked {
+            Ask::Change(waiting) => {
+                let (durable, written) = oneshot::channel();
+                self.committer.try_send((*record, durable))?;
+                written.await?;
+                waiting
+            }
+            Ask::Read(waiting) => Some(waiting),
+        };
+        if let Some(port) = waiting {
             let _caller_gone = port.send(());
         }
         Ok(())
@@ -96,17 +127,57 @@ impl Actor for Shard {
     }
 }
 
+/// What a token says, as much as otpd's do.
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: u64,
+    sid: String,
+    iss: String,
+    aud: String,
+    iat: u64,
+    exp: u64,
+}
+
 /// All numbers.
 struct Floor {
-    actors: DashMap<u64, ActorRef<Change>>,
+    actors: DashMap<u64, ActorRef<Box<Ask>>>,
     /// In the order of their starts.
     oldest: Mutex<VecDeque<u64>>,
     shards: Vec<ActorCell>,
-    committer: mpsc::Sender<([u8; RECORD], Durable)>,
+    committer: Queue,
+    signs: EncodingKey,
+    reads: DecodingKey,
+    validation: Validation,
+    kept: Vec<String>,
+    next: AtomicUsize,
 }
 
 impl Floor {
-    fn actor(&self, number: u64) -> Option<ActorRef<Change>> {
+    fn new(committer: Queue) -> Outcome<Self> {
+        let shard = |_| ActorRuntime::spawn_instant(None, Shard, ()).map(|(shard, _detached)| shard.get_cell());
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_audience(&["floor"]);
+        let mut floor = Self {
+            actors: DashMap::new(),
+            oldest: Mutex::default(),
+            shards: (0..SHARDS).map(shard).collect::<Result<_, _>>()?,
+            committer,
+            signs: EncodingKey::from_secret(SECRET),
+            reads: DecodingKey::from_secret(SECRET),
+            validation,
+            kept: Vec::new(),
+            next: AtomicUsize::new(0),
+        };
+        floor.kept = (1..=KEPT).filter_map(|number| floor.token(number)).collect();
+        Ok(floor)
+    }
+
+    fn next_kept(&self) -> &str {
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.kept.len();
+        self.kept.get(at).map_or("", String::as_str)
+    }
+
+    fn actor(&self, number: u64) -> Option<ActorRef<Box<Ask>>> {
         if let Some(actor) = self.actors.get(&number) {
             return Some(actor.clone());
         }
@@ -124,22 +195,65 @@ impl Floor {
         Some(actor)
     }
 
-    async fn start(&self, number: u64) -> Option<()> {
+    async fn ask(&self, number: u64, ask: impl FnOnce(Done) -> Ask) -> Option<()> {
         let (port, answer) = oneshot::channel();
-        self.actor(number)?.send_message(Box::new(Some(port))).ok()?;
-        answer.await.ok()?;
-        self.actor(number)?.send_message(Box::new(None)).ok()
+        self.actor(number)?.send_message(Box::new(ask(port))).ok()?;
+        answer.await.ok()
+    }
+
+    async fn change(&self, number: u64) -> Option<()> {
+        self.ask(number, |port| Ask::Change(Some(port))).await
+    }
+
+    fn token(&self, number: u64) -> Option<String> {
+        let now = get_current_timestamp();
+        let (sid, iss, aud) = ("f".repeat(32), "http://127.0.0.1".to_owned(), "floor".to_owned());
+        let claims = Claims { sub: number, sid, iss, aud, iat: now, exp: now + LIFE_S };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signs).ok()
+    }
+
+    fn read(&self, token: &str) -> Option<u64> {
+        jsonwebtoken::decode::<Claims>(token, &self.reads, &self.validation).ok().map(|token| token.claims.sub)
+    }
+
+    async fn start(&self, number: u64) -> Option<()> {
+        self.change(number).await?;
+        self.actor(number)?.send_message(Box::new(Ask::Change(None))).ok()
+    }
+
+    async fn sign_in(&self, number: u64) -> Option<String> {
+        self.change(number).await?;
+        let receipt = self.token(number)?;
+        self.change(self.read(&receipt)?).await?;
+        let _refresh = self.token(number)?;
+        self.token(number)
     }
 }
 
+fn number(text: &str) -> Result<u64, StatusCode> {
+    text.trim_start_matches('+').parse().map_err(|_| StatusCode::BAD_REQUEST)
+}
+
 async fn send(State(floor): State<Arc<Floor>>, Json(asked): Json<Send>) -> Result<Json<Sent>, StatusCode> {
-    let number = asked.phone_number.trim_start_matches('+').parse().map_err(|_| StatusCode::BAD_REQUEST)?;
-    floor.start(number).await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+    floor.start(number(&asked.phone_number)?).await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
     Ok(Json(asked.sent()))
 }
 
+async fn verify(State(floor): State<Arc<Floor>>, Json(asked): Json<Verify>) -> Result<Json<Verified>, StatusCode> {
+    let access = floor.sign_in(number(&asked.phone_number)?).await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+    Ok(Json(asked.verified(access)))
+}
+
+async fn profile(State(floor): State<Arc<Floor>>, headers: HeaderMap) -> Result<String, StatusCode> {
+    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token = header.strip_prefix("Bearer ").map(|token| if token == NO_TOKEN { floor.next_kept() } else { token });
+    let number = token.and_then(|token| floor.read(token)).ok_or(StatusCode::UNAUTHORIZED)?;
+    floor.ask(number, Ask::Read).await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+    Ok(header.to_owned())
+}
+
 /// Writes what waits and syncs once, until the last sender is gone.
-fn commit(log: &File, mut queue: mpsc::Receiver<([u8; RECORD], Durable)>) -> std::io::Result<()> {
+fn commit(log: &File, mut queue: mpsc::Receiver<([u8; RECORD], Done)>) -> std::io::Result<()> {
     let (mut waiting, mut bytes, mut at) = (Vec::with_capacity(BATCH_MAX), Vec::new(), 0);
     let mut began = Instant::now();
     while queue.blocking_recv_many(&mut waiting, BATCH_MAX) > 0 {
@@ -180,9 +294,11 @@ pub(crate) fn serve() -> Outcome<()> {
     let (committer, queue) = mpsc::channel(QUEUE_MAX);
     thread::Builder::new().name("committer".to_owned()).spawn(move || commit(&log, queue))?;
     limit::serve_on(async || {
-        let shard = |_| ActorRuntime::spawn_instant(None, Shard, ()).map(|(shard, _detached)| shard.get_cell());
-        let shards = (0..SHARDS).map(shard).collect::<Result<_, _>>()?;
-        let floor = Floor { actors: DashMap::new(), oldest: Mutex::new(VecDeque::new()), shards, committer };
-        Ok(Router::new().route("/send-otp", post(send)).with_state(Arc::new(floor)))
+        Ok(Router::new()
+            .route("/send-otp", post(send))
+            .route("/verify-otp", post(verify))
+            .route("/profile", get(profile))
+            .route("/_code", get(limit::code))
+            .with_state(Arc::new(Floor::new(committer)?)))
     })
 }

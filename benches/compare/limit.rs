@@ -3,9 +3,9 @@
 
 use std::{net::SocketAddr, process::Stdio};
 
-pub(crate) use axum::extract::Json;
 use axum::{
     Router,
+    extract::Json,
     http::{HeaderMap, StatusCode, header::AUTHORIZATION},
     routing::{get, post},
 };
@@ -36,13 +36,13 @@ pub(crate) struct Sent {
 }
 
 #[derive(Deserialize)]
-struct Verify {
-    phone_number: String,
+pub(crate) struct Verify {
+    pub(crate) phone_number: String,
     otp_code: String,
 }
 
 #[derive(Serialize)]
-struct Verified {
+pub(crate) struct Verified {
     phone_number: String,
     access: String,
 }
@@ -50,6 +50,12 @@ struct Verified {
 impl Send {
     pub(crate) fn sent(self) -> Sent {
         Sent { message: "OTP sent successfully", phone_number: self.phone_number, expires_in_minutes: 5 }
+    }
+}
+
+impl Verify {
+    pub(crate) fn verified(self, access: String) -> Verified {
+        Verified { phone_number: self.phone_number, access }
     }
 }
 
@@ -61,7 +67,11 @@ async fn verify(Json(asked): Json<Verify>) -> Result<Json<Verified>, StatusCode>
     if asked.otp_code != "123456" {
         return Err(StatusCode::BAD_REQUEST);
     }
-    Ok(Json(Verified { phone_number: asked.phone_number, access: "token".to_owned() }))
+    Ok(Json(asked.verified("token".to_owned())))
+}
+
+pub(crate) async fn code() -> &'static str {
+    r#"{"code":"123456"}"#
 }
 
 async fn profile(headers: HeaderMap) -> Result<String, StatusCode> {
@@ -76,7 +86,7 @@ pub(crate) fn serve() -> Outcome<()> {
             .route("/send-otp", post(send))
             .route("/verify-otp", post(verify))
             .route("/profile", get(profile))
-            .route("/_code", get(async || r#"{"code":"123456"}"#)))
+            .route("/_code", get(code)))
     })
 }
 

@@ -12,7 +12,7 @@
 //! | File | Noun |
 //! |---|---|
 //! | `limit` | the bare server |
-//! | `floor` | the given parts alone: axum, an actor per number, group commits |
+//! | `floor` | the given parts alone: axum, an actor per number, group commits, tokens |
 //! | `lab` `fill` | stores, servers over them, load on them; stores that have records already |
 //! | `speed` | how many: otpd beside the limit, and beside itself with more records |
 //! | `waits` | how long: starts at half the sustainable rate, a restart after a kill, a scrape under load |
@@ -78,7 +78,7 @@ struct Options {
 /// A row, or several that are measured together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Which {
-    /// What the given crates take for a start, without otpd: nearer to the limit one cannot come with them.
+    /// What the given crates alone take, without otpd: nearer to the limit one cannot come with them.
     Floor,
     /// Starts of new numbers, in a warm burst of 2 s.
     Burst,
@@ -234,7 +234,6 @@ async fn told_to_stop() {
 
 async fn row(lab: &mut Lab, which: Which, scale: Scale) -> Outcome<Vec<Row>> {
     let one = match which {
-        Which::Floor => speed::floor(lab, scale).await,
         Which::Burst => speed::beside_the_limit(lab, speed::BURST, scale).await,
         Which::Steady => speed::beside_the_limit(lab, speed::STEADY, scale).await,
         Which::Login => speed::beside_the_limit(lab, speed::LOGIN, scale).await,
@@ -246,6 +245,7 @@ async fn row(lab: &mut Lab, which: Which, scale: Scale) -> Outcome<Vec<Row>> {
         Which::Recovery => waits::recovery(lab, scale).await,
         Which::Idle => room::idle(lab).await,
         Which::Known => room::known(lab, scale).await,
+        Which::Floor => return speed::floors(lab, scale).await,
         Which::Actors => return room::actors(lab, scale).await,
         Which::Memory => return room::memory(lab, scale).await,
         Which::Files => return room::files(lab, scale).await,

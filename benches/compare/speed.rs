@@ -116,12 +116,24 @@ pub(crate) async fn beside_the_limit(lab: &mut Lab, asked: Asked, scale: Scale) 
     })
 }
 
-/// The given parts alone beside the limit.
-pub(crate) async fn floor(lab: &Lab, scale: Scale) -> Outcome<Row> {
+/// The given parts alone beside the limit, for each thing that otpd is measured by.
+pub(crate) async fn floors(lab: &Lab, scale: Scale) -> Outcome<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (what, scenario) in [
+        ("a start: an actor, two group commits", Scenario::Send),
+        ("a login: two more commits, three tokens made, two read", Scenario::Login),
+        ("a profile: a token read, the actor asked", Scenario::Profile),
+    ] {
+        rows.push(floor(lab, what, scenario, scale).await?);
+    }
+    Ok(rows)
+}
+
+async fn floor(lab: &Lab, what: &str, scenario: Scenario, scale: Scale) -> Outcome<Row> {
     let (floor, _server) = lab::bare(floor::NAME).await?;
-    let plan = lab::plan(Scenario::Send, LEAD, scale.window);
-    let limit_plan = lab::plan(Scenario::Send, LEAD, scale.window.min(LIMIT_WINDOW_MAX));
-    lab::drive(&lab::plan(Scenario::Send, Duration::ZERO, scale.warm_up), &floor).await?;
+    let plan = lab::plan(scenario, LEAD, scale.window);
+    let limit_plan = lab::plan(scenario, LEAD, scale.window.min(LIMIT_WINDOW_MAX));
+    lab::drive(&lab::plan(scenario, Duration::ZERO, scale.warm_up), &floor).await?;
     let (mut limits, mut floors) = (vec![lab::drive(&limit_plan, &lab.limit).await?.operations_per_s], Vec::new());
     for _ in 0..scale.rounds {
         floors.push(lab::drive(&plan, &floor).await?.operations_per_s);
@@ -130,7 +142,7 @@ pub(crate) async fn floor(lab: &Lab, scale: Scale) -> Outcome<Row> {
     let around = limits.windows(2).map(|around| around.iter().sum::<f64>() / 2.0);
     let median = |figures: &[f64]| figures.iter().copied().collect::<Figures>().median();
     Ok(Row {
-        what: format!("floor of the parts: axum, an actor per number, two group commits, {}", scale.name()),
+        what: format!("floor of the given parts, {what}, {}", scale.name()),
         beside: format!("floor {:.0}/s, limit {:.0}/s", median(&floors), median(&limits)),
         figures: floors.iter().zip(around).map(|(floor, limit)| floor / limit).collect(),
         unit: Unit::Times,
