@@ -3,7 +3,7 @@
 //! of their own; the one that is not measured is held meanwhile.
 //!
 //! ```text
-//! cargo bench --bench compare                                  the short rows: some three minutes
+//! cargo bench --bench compare                                  the short rows: some five minutes
 //! cargo bench --bench compare -- --all                         every row, steady, with a million records
 //! cargo bench --bench compare -- --rows steady,login --records 10000000
 //! cargo bench --bench compare -- --all --markdown > table.md   for the README
