@@ -4,8 +4,8 @@
 //! waits, and beyond `log.queue_lines` is dropped and counted. (The audit journal is another matter, and a file of its own.)
 //! A file it writes to goes to the disk as it grows, so that no commit waits behind half a minute of lines.
 //!
-//! Owns: the filter (formats are in `line`), and two promises that hold whatever an event carries: nobody's text can begin a line of its
-//! own or steer a terminal, and libraries that would log what travels on the wire are kept from it.
+//! Owns: the filter, and two promises that hold whatever an event carries: nobody's text can begin a line of its own or
+//! steer a terminal, and libraries that would log what travels on the wire are kept from it. (Formats are in `line`.)
 //! Knows nothing of what is logged; codes, tokens and numbers are masked by their own types.
 
 mod line;
@@ -24,7 +24,6 @@ use tracing::{Level, Metadata, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
-    field::MakeExt as _,
     filter::FilterFn,
     fmt::{
         MakeWriter,
@@ -154,12 +153,13 @@ where
     let writer = OneLine { inner: writer };
     // Colours would need escape sequences, which `OneLine` takes out.
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer);
-    let fields = format::debug_fn(|line, field, value| match field.name() {
-        "message" => write!(line, "{value:?}"),
-        name => write!(line, "{name}={value:?}"),
+    let fields = format::debug_fn(|out, field, value| match field.name() {
+        _ if line::says_where_it_was_logged(field) => Ok(()),
+        "message" => write!(out, " {value:?}"),
+        name => write!(out, " {name}={value:?}"),
     });
     let lines = match log.format {
-        LogFormat::Human => lines.fmt_fields(fields.delimited(" ")).event_format(PlainLine).boxed(),
+        LogFormat::Human => lines.fmt_fields(fields).event_format(PlainLine).boxed(),
         LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(JsonLine).boxed(),
     };
     let registry = tracing_subscriber::registry();

@@ -1,8 +1,11 @@
-//! The floor of the given parts: axum, an actor of ractor's per number, changes that are durable before they are answered,
-//! in groups, tokens by jsonwebtoken. A start is two changes as otpd makes it, the challenge, and after the answer what its
-//! send came to; a sign-in two more, the check and the session, with three tokens made and one read; a profile one token
-//! read, and the actor asked. Nothing else is done here: no code, no limits, no log, no metrics, no record that is read or
-//! folded. What otpd takes longer than this is its own work.
+//! The floor: what otpd's outline costs with the crates it is made of and no work of its own. Axum, an actor of ractor's per
+//! number, changes that are durable before they are answered, in groups, tokens by jsonwebtoken; over a bare file in the
+//! store's place, and with the limit's small bodies.
+//!
+//! A start is two changes: the challenge, and, not waited for, what its send came to. A sign-in is two more, the check and
+//! the session, with two tokens made (the receipt, and the access token; a refresh token is none) and one read. A profile is
+//! one token read, and the actor asked. What otpd takes longer is its own: codes, limits, log, metrics, records that are
+//! read and folded.
 
 use std::{
     collections::VecDeque,
@@ -22,15 +25,16 @@ use axum::{
     http::{HeaderMap, StatusCode, header::AUTHORIZATION},
     routing::{get, post},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use dashmap::DashMap;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, get_current_timestamp};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, get_current_timestamp};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Outcome,
-    limit::{self, Send, Sent, Verified, Verify},
+    limit::{self, SendBody, Sent, Verified, VerifyBody},
 };
 
 /// The first argument of this program when it is to be the floor.
@@ -56,8 +60,8 @@ const SECRET: &[u8] = &[7; 32];
 /// What the generator presents where nobody has signed in: then it is one of so many that were made before.
 const NO_TOKEN: &str = "token";
 const KEPT: u64 = 1_000;
-/// Life of a token in seconds.
-const LIFE_S: u64 = 600;
+/// Life of a token in seconds: longer than any measurement.
+const LIFE_S: u64 = 86_400;
 
 type Done = oneshot::Sender<()>;
 type Queue = mpsc::Sender<([u8; RECORD], Done)>;
@@ -127,15 +131,24 @@ impl Actor for Shard {
     }
 }
 
-/// What a token says, as much as otpd's do.
+/// What otpd's access token says; its receipt says a little less.
 #[derive(Serialize, Deserialize)]
 struct Claims {
-    sub: u64,
-    sid: String,
     iss: String,
+    sub: String,
     aud: String,
-    iat: u64,
+    client_id: String,
     exp: u64,
+    nbf: u64,
+    iat: u64,
+    jti: String,
+    sid: String,
+    auth_time: u64,
+    token_type: String,
+    user_id: u64,
+    phone_number: String,
+    phone_number_verified: bool,
+    amr: Vec<String>,
 }
 
 /// All numbers.
@@ -145,9 +158,9 @@ struct Floor {
     oldest: Mutex<VecDeque<u64>>,
     shards: Vec<ActorCell>,
     committer: Queue,
+    header: Header,
     signs: EncodingKey,
     reads: DecodingKey,
-    validation: Validation,
     kept: Vec<String>,
     next: AtomicUsize,
 }
@@ -155,20 +168,20 @@ struct Floor {
 impl Floor {
     fn new(committer: Queue) -> Outcome<Self> {
         let shard = |_| ActorRuntime::spawn_instant(None, Shard, ()).map(|(shard, _detached)| shard.get_cell());
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_audience(&["floor"]);
+        let header = Header { kid: Some("0123456789abcdef".to_owned()), ..Header::new(Algorithm::HS256) };
         let mut floor = Self {
             actors: DashMap::new(),
             oldest: Mutex::default(),
             shards: (0..SHARDS).map(shard).collect::<Result<_, _>>()?,
             committer,
+            header,
             signs: EncodingKey::from_secret(SECRET),
             reads: DecodingKey::from_secret(SECRET),
-            validation,
             kept: Vec::new(),
             next: AtomicUsize::new(0),
         };
-        floor.kept = (1..=KEPT).filter_map(|number| floor.token(number)).collect();
+        let kept: Option<_> = (1..=KEPT).map(|number| floor.token(number)).collect();
+        floor.kept = kept.ok_or("no token can be signed")?;
         Ok(floor)
     }
 
@@ -207,13 +220,33 @@ impl Floor {
 
     fn token(&self, number: u64) -> Option<String> {
         let now = get_current_timestamp();
-        let (sid, iss, aud) = ("f".repeat(32), "http://127.0.0.1".to_owned(), "floor".to_owned());
-        let claims = Claims { sub: number, sid, iss, aud, iat: now, exp: now + LIFE_S };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signs).ok()
+        let claims = Claims {
+            iss: "http://127.0.0.1:8080".to_owned(),
+            sub: number.to_string(),
+            aud: "http://127.0.0.1:8080".to_owned(),
+            client_id: "otpd".to_owned(),
+            exp: now + LIFE_S,
+            nbf: now,
+            iat: now,
+            jti: "e".repeat(32),
+            sid: "f".repeat(32),
+            auth_time: now,
+            token_type: "access".to_owned(),
+            user_id: number,
+            phone_number: format!("+{number}"),
+            phone_number_verified: true,
+            amr: vec!["otp".to_owned(), "sms".to_owned()],
+        };
+        jsonwebtoken::encode(&self.header, &claims, &self.signs).ok()
     }
 
+    /// As otpd reads one: the library checks the signature, and the claims are parsed once.
     fn read(&self, token: &str) -> Option<u64> {
-        jsonwebtoken::decode::<Claims>(token, &self.reads, &self.validation).ok().map(|token| token.claims.sub)
+        let (message, signature) = token.rsplit_once('.')?;
+        let (_, payload) = message.split_once('.')?;
+        let good = jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.reads, Algorithm::HS256);
+        let payload = good.is_ok_and(|good| good).then(|| URL_SAFE_NO_PAD.decode(payload).ok())??;
+        serde_json::from_slice::<Claims>(&payload).ok().map(|claims| claims.user_id)
     }
 
     async fn start(&self, number: u64) -> Option<()> {
@@ -225,7 +258,6 @@ impl Floor {
         self.change(number).await?;
         let receipt = self.token(number)?;
         self.change(self.read(&receipt)?).await?;
-        let _refresh = self.token(number)?;
         self.token(number)
     }
 }
@@ -234,12 +266,12 @@ fn number(text: &str) -> Result<u64, StatusCode> {
     text.trim_start_matches('+').parse().map_err(|_| StatusCode::BAD_REQUEST)
 }
 
-async fn send(State(floor): State<Arc<Floor>>, Json(asked): Json<Send>) -> Result<Json<Sent>, StatusCode> {
+async fn send(State(floor): State<Arc<Floor>>, Json(asked): Json<SendBody>) -> Result<Json<Sent>, StatusCode> {
     floor.start(number(&asked.phone_number)?).await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
     Ok(Json(asked.sent()))
 }
 
-async fn verify(State(floor): State<Arc<Floor>>, Json(asked): Json<Verify>) -> Result<Json<Verified>, StatusCode> {
+async fn verify(State(floor): State<Arc<Floor>>, Json(asked): Json<VerifyBody>) -> Result<Json<Verified>, StatusCode> {
     let access = floor.sign_in(number(&asked.phone_number)?).await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
     Ok(Json(asked.verified(access)))
 }
@@ -292,7 +324,12 @@ pub(crate) fn serve() -> Outcome<()> {
     }
     log.sync_all()?;
     let (committer, queue) = mpsc::channel(QUEUE_MAX);
-    thread::Builder::new().name("committer".to_owned()).spawn(move || commit(&log, queue))?;
+    thread::Builder::new().name("committer".to_owned()).spawn(move || {
+        if let Err(error) = commit(&log, queue) {
+            eprintln!("the floor's log: {error}");
+            std::process::exit(1);
+        }
+    })?;
     limit::serve_on(async || {
         Ok(Router::new()
             .route("/send-otp", post(send))

@@ -24,7 +24,7 @@ use super::Outcome;
 pub(crate) const NAME: &str = "limit";
 
 #[derive(Deserialize)]
-pub(crate) struct Send {
+pub(crate) struct SendBody {
     pub(crate) phone_number: String,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Sent {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Verify {
+pub(crate) struct VerifyBody {
     pub(crate) phone_number: String,
     otp_code: String,
 }
@@ -47,23 +47,23 @@ pub(crate) struct Verified {
     access: String,
 }
 
-impl Send {
+impl SendBody {
     pub(crate) fn sent(self) -> Sent {
         Sent { message: "OTP sent successfully", phone_number: self.phone_number, expires_in_minutes: 5 }
     }
 }
 
-impl Verify {
+impl VerifyBody {
     pub(crate) fn verified(self, access: String) -> Verified {
         Verified { phone_number: self.phone_number, access }
     }
 }
 
-async fn send(Json(asked): Json<Send>) -> Json<Sent> {
+async fn send(Json(asked): Json<SendBody>) -> Json<Sent> {
     Json(asked.sent())
 }
 
-async fn verify(Json(asked): Json<Verify>) -> Result<Json<Verified>, StatusCode> {
+async fn verify(Json(asked): Json<VerifyBody>) -> Result<Json<Verified>, StatusCode> {
     if asked.otp_code != "123456" {
         return Err(StatusCode::BAD_REQUEST);
     }

@@ -1,6 +1,6 @@
 //! The table of figures: otpd beside a bare server that does nothing ([`limit`]), on the same machine in the same run,
 //! under the same load from the same generator (`otpd::load`), one after the other: A B A B A. Both servers are processes
-//! of their own; the one that is not measured is held meanwhile.
+//! of their own; otpd is held while the limit is measured.
 //!
 //! ```text
 //! cargo bench --bench compare                                  the short rows: some five minutes
@@ -12,7 +12,7 @@
 //! | File | Noun |
 //! |---|---|
 //! | `limit` | the bare server |
-//! | `floor` | the given parts alone: axum, an actor per number, group commits, tokens |
+//! | `floor` | otpd's outline without its work: axum, an actor per number, group commits, tokens |
 //! | `lab` `fill` | stores, servers over them, load on them; stores that have records already |
 //! | `speed` | how many: otpd beside the limit, and beside itself with more records |
 //! | `waits` | how long: starts at half the sustainable rate, a restart after a kill, a scrape under load |
@@ -58,7 +58,7 @@ struct Options {
     /// Only these rows.
     #[arg(long, value_enum, value_delimiter = ',')]
     rows: Vec<Which>,
-    /// Records in the store before the steady rows; given, all rows are steady ones. 1000 to 100000000.
+    /// Records in the store before the steady rows; given, all rows but burst and floor are steady ones. 1000 to 100000000.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     records: Option<u64>,
     /// Rounds, each of otpd and the limit. 1 to 100.
@@ -67,7 +67,7 @@ struct Options {
     /// Measured seconds of otpd in each round, instead of 60 in a steady row and 2 in a short one. 1 to 3600.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: Option<u64>,
-    /// In the end the table for the README.
+    /// In the end the rows as a Markdown table.
     #[arg(long)]
     markdown: bool,
     /// Given by cargo.
@@ -78,7 +78,7 @@ struct Options {
 /// A row, or several that are measured together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Which {
-    /// What the given crates alone take, without otpd: nearer to the limit one cannot come with them.
+    /// What otpd's outline costs by itself: as many actors, commits and tokens, and nothing else.
     Floor,
     /// Starts of new numbers, in a warm burst of 2 s.
     Burst,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use otpd::load::{Report, Scenario, Stage};
+use otpd::load::{Plan, Report, Scenario, Stage};
 
 use super::{
     Outcome, Scale, floor,
@@ -15,56 +15,76 @@ const LIMIT_WINDOW_MAX: Duration = Duration::from_secs(5);
 /// Load before each window, so that both have their connections.
 const LEAD: Duration = Duration::from_millis(500);
 
-/// Figures of otpd, and of the limit before and after each.
+/// Figures of what is measured, and of the limit before and after each.
 #[derive(Default)]
 struct Rounds {
     limit: Vec<f64>,
-    otpd: Vec<Report>,
+    measured: Vec<Report>,
 }
 
 impl Rounds {
     /// Each round beside the mean of the limit before it and after it: a machine that grows slower does so for both.
     fn ratios(&self) -> Figures {
         let limits = self.limit.windows(2).map(|around| around.iter().sum::<f64>() / 2.0);
-        self.otpd.iter().zip(limits).map(|(otpd, limit)| otpd.operations_per_s / limit).collect()
+        self.measured.iter().zip(limits).map(|(measured, limit)| measured.operations_per_s / limit).collect()
     }
 
-    fn beside(&self) -> String {
+    fn beside(&self, name: &str) -> String {
         let median = |figures: &mut dyn Iterator<Item = f64>| figures.collect::<Figures>().median();
-        let used = |of: fn(&otpd::load::Usage) -> f64| {
-            median(&mut self.otpd.iter().filter_map(|report| report.server.as_ref().map(of)))
+        let usage = || self.measured.iter().filter_map(|report| report.server.as_ref());
+        let used = if usage().next().is_some() {
+            let cpu = median(&mut usage().map(|usage| usage.cpu_us_per_request));
+            let rss = median(&mut usage().map(|usage| usage.rss_mib));
+            format!("; {cpu:.1} µs of {name}'s processor time per request, {rss:.0} MiB")
+        } else {
+            String::new()
         };
-        let refused: u64 = self.otpd.iter().map(|report| report.given_up).sum();
+        let refused: u64 = self.measured.iter().map(|report| report.given_up).sum();
         let refused = if refused > 0 { format!(", {refused} given up") } else { String::new() };
-        format!(
-            "otpd {:.0}/s, limit {:.0}/s; {:.1} µs of otpd's processor time per request, {:.0} MiB{refused}",
-            median(&mut self.otpd.iter().map(|report| report.operations_per_s)),
-            median(&mut self.limit.iter().copied()),
-            used(|usage| usage.cpu_us_per_request),
-            used(|usage| usage.rss_mib),
-        )
+        let measured = median(&mut self.measured.iter().map(|report| report.operations_per_s));
+        let limit = median(&mut self.limit.iter().copied());
+        format!("{name} {measured:.0}/s, limit {limit:.0}/s{used}{refused}")
     }
 }
 
-/// A window of the limit while otpd is held.
-async fn limit_window(lab: &Lab, otpd: &Otpd, scenario: Scenario, window: Duration) -> Outcome<f64> {
-    otpd.server.pause().await?;
-    let plan = lab::plan(scenario, LEAD, window.min(LIMIT_WINDOW_MAX));
-    let report = lab::drive(&plan, &lab.limit).await;
-    otpd.server.resume().await?;
-    Ok(report?.operations_per_s)
+/// What is measured beside the limit. A bare server does nothing unasked, so only otpd is held while it is not its turn.
+enum Subject<'a> {
+    Otpd(&'a Otpd),
+    Floor(&'a Stage),
 }
 
-/// Warms up, then limit, otpd, limit, …, limit.
-async fn rounds(lab: &Lab, otpd: &Otpd, scenario: Scenario, scale: Scale) -> Outcome<Rounds> {
+impl Subject<'_> {
+    async fn drive(&self, plan: &Plan) -> Outcome<Report> {
+        match self {
+            Self::Otpd(otpd) => otpd.drive(plan).await,
+            Self::Floor(stage) => lab::drive(plan, stage).await,
+        }
+    }
+
+    /// A window of the limit.
+    async fn limit_window(&self, lab: &Lab, scenario: Scenario, window: Duration) -> Outcome<f64> {
+        if let Self::Otpd(otpd) = self {
+            otpd.server.pause().await?;
+        }
+        let plan = lab::plan(scenario, LEAD, window.min(LIMIT_WINDOW_MAX));
+        let report = lab::drive(&plan, &lab.limit).await;
+        if let Self::Otpd(otpd) = self {
+            otpd.server.resume().await?;
+        }
+        Ok(report?.operations_per_s)
+    }
+}
+
+/// Warms up, then limit, subject, limit, …, limit.
+async fn rounds(lab: &Lab, subject: &Subject<'_>, scenario: Scenario, scale: Scale) -> Outcome<Rounds> {
     let (mut rounds, warm_up) = (Rounds::default(), Duration::from_secs(1));
     lab::drive(&lab::plan(scenario, Duration::ZERO, warm_up), &lab.limit).await?;
-    otpd.drive(&lab::plan(scenario, Duration::ZERO, scale.warm_up)).await?;
+    subject.drive(&lab::plan(scenario, Duration::ZERO, scale.warm_up)).await?;
     for _ in 0..scale.rounds {
-        rounds.limit.push(limit_window(lab, otpd, scenario, scale.window).await?);
-        rounds.otpd.push(otpd.drive(&lab::plan(scenario, LEAD, scale.window)).await?);
+        rounds.limit.push(subject.limit_window(lab, scenario, scale.window).await?);
+        rounds.measured.push(subject.drive(&lab::plan(scenario, LEAD, scale.window)).await?);
     }
-    rounds.limit.push(limit_window(lab, otpd, scenario, scale.window).await?);
+    rounds.limit.push(subject.limit_window(lab, scenario, scale.window).await?);
     Ok(rounds)
 }
 
@@ -103,7 +123,7 @@ pub(crate) const PROFILE: Asked =
 pub(crate) async fn beside_the_limit(lab: &mut Lab, asked: Asked, scale: Scale) -> Outcome<Row> {
     let ground = lab.ground(scale.records).await?;
     let otpd = lab.serve(&ground, asked.by, "").await?;
-    let rounds = rounds(lab, &otpd, asked.scenario, scale).await;
+    let rounds = rounds(lab, &Subject::Otpd(&otpd), asked.scenario, scale).await;
     otpd.stop().await?;
     let rounds = rounds?;
     Ok(Row {
@@ -112,43 +132,30 @@ pub(crate) async fn beside_the_limit(lab: &mut Lab, asked: Asked, scale: Scale) 
         unit: Unit::Times,
         must: Bound::AtLeast(asked.must),
         aim: Bound::AtLeast(asked.aim),
-        beside: rounds.beside(),
+        beside: rounds.beside("otpd"),
     })
 }
 
-/// The given parts alone beside the limit, for each thing that otpd is measured by.
+/// The floor beside the limit, for each thing that otpd is measured by.
 pub(crate) async fn floors(lab: &Lab, scale: Scale) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
     for (what, scenario) in [
-        ("a start: an actor, two group commits", Scenario::Send),
-        ("a login: two more commits, three tokens made, two read", Scenario::Login),
-        ("a profile: a token read, the actor asked", Scenario::Profile),
+        ("start (an actor, two group commits)", Scenario::Send),
+        ("login (two more commits, two tokens made, two read)", Scenario::Login),
+        ("profile (a token read, the actor asked)", Scenario::Profile),
     ] {
-        rows.push(floor(lab, what, scenario, scale).await?);
+        let (floor, _server) = lab::bare(floor::NAME).await?;
+        let rounds = rounds(lab, &Subject::Floor(&floor), scenario, scale).await?;
+        rows.push(Row {
+            what: format!("floor of a {what}, {}", scale.name()),
+            figures: rounds.ratios(),
+            unit: Unit::Times,
+            must: Bound::None,
+            aim: Bound::None,
+            beside: rounds.beside("floor"),
+        });
     }
     Ok(rows)
-}
-
-async fn floor(lab: &Lab, what: &str, scenario: Scenario, scale: Scale) -> Outcome<Row> {
-    let (floor, _server) = lab::bare(floor::NAME).await?;
-    let plan = lab::plan(scenario, LEAD, scale.window);
-    let limit_plan = lab::plan(scenario, LEAD, scale.window.min(LIMIT_WINDOW_MAX));
-    lab::drive(&lab::plan(scenario, Duration::ZERO, scale.warm_up), &floor).await?;
-    let (mut limits, mut floors) = (vec![lab::drive(&limit_plan, &lab.limit).await?.operations_per_s], Vec::new());
-    for _ in 0..scale.rounds {
-        floors.push(lab::drive(&plan, &floor).await?.operations_per_s);
-        limits.push(lab::drive(&limit_plan, &lab.limit).await?.operations_per_s);
-    }
-    let around = limits.windows(2).map(|around| around.iter().sum::<f64>() / 2.0);
-    let median = |figures: &[f64]| figures.iter().copied().collect::<Figures>().median();
-    Ok(Row {
-        what: format!("floor of the given parts, {what}, {}", scale.name()),
-        beside: format!("floor {:.0}/s, limit {:.0}/s", median(&floors), median(&limits)),
-        figures: floors.iter().zip(around).map(|(floor, limit)| floor / limit).collect(),
-        unit: Unit::Times,
-        must: Bound::None,
-        aim: Bound::None,
-    })
 }
 
 /// Longest window of a store that is to be called empty: it fills as it is measured.

@@ -40,7 +40,8 @@ const MEMBER_BYTES: usize = 32;
 /// Writes `RateLimit-Policy: "sends";q=3;w=120` and `RateLimit: "sends";r=2;t=30`, one member per limit;
 /// nothing if there is none.
 pub fn write(headers: &mut HeaderMap, limits: &[RateLimit]) {
-    let (mut policy, mut state) = (String::with_capacity(MEMBER_BYTES), String::with_capacity(MEMBER_BYTES));
+    let room = MEMBER_BYTES * limits.len();
+    let (mut policy, mut state) = (String::with_capacity(room), String::with_capacity(room));
     for limit in limits {
         let separator = if policy.is_empty() { "" } else { ", " };
         // Writing to a string cannot fail.

@@ -59,10 +59,10 @@ impl PhoneNumber {
     /// Text fit for logs and answers, `+98******6789`: first two and last four digits.
     pub fn masked(self) -> String {
         let mut text = self.to_e164();
-        // All of it is ASCII: a plus, the digits.
-        let shown = 3..text.len().saturating_sub(4);
-        let stars = "*".repeat(shown.len());
-        text.replace_range(shown, &stars);
+        // A plus and at least seven digits, all of them ASCII.
+        let hidden = 3..text.len() - 4;
+        let stars = "*".repeat(hidden.len());
+        text.replace_range(hidden, &stars);
         text
     }
 }

@@ -1,6 +1,6 @@
-//! How an event is written: as a line for eyes, or as a JSON object. Each is what the library's own format says, written
-//! straight into the line: there is a line for each message that is sent, and a twelfth of a sign-in was its library's way
-//! to JSON, by a serializer and a text for each value, or the colours that its plain format leaves out.
+//! How an event is written: as a line for eyes, or as a JSON object. Both look as the library's own formats do. Those are
+//! dear, though, and each message that is sent is a line: in JSON a serializer over a trait object, for eyes the colours that
+//! are left out. So a line here is put together in one text.
 
 use std::fmt::{self, Write};
 
@@ -12,13 +12,13 @@ use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::{
     fmt::{
         FmtContext, FormatEvent, FormatFields, FormattedFields,
-        format::Writer,
+        format::{JsonFields, Writer},
         time::{FormatTime as _, SystemTime},
     },
     registry::{LookupSpan, Scope},
 };
 
-/// `time LEVEL spans: target: fields`.
+/// `time LEVEL spans: target: fields`; each field brings a space before it.
 pub(super) struct PlainLine;
 
 impl<S, N> FormatEvent<S, N> for PlainLine
@@ -28,12 +28,13 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         SystemTime.format_time(&mut line)?;
-        let metadata = event.metadata();
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         write!(line, " {:>5} ", metadata.level().as_str())?;
         for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             line.write_str(span.name())?;
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>().filter(|fields| !fields.is_empty()) {
-                write!(line, "{{{fields}}}")?;
+                write!(line, "{{{}}}", fields.trim_start())?;
             }
             line.write_str(":")?;
         }
@@ -41,22 +42,30 @@ where
             line.write_str(" ")?;
         }
         line.write_str(metadata.target())?;
-        line.write_str(": ")?;
+        line.write_str(":")?;
         context.format_fields(line.by_ref(), event)?;
         line.write_char('\n')
     }
 }
 
+/// What `tracing-log` adds to a record of the library `log`; the line's target says it already.
+pub(super) fn says_where_it_was_logged(field: &Field) -> bool {
+    matches!(field.name(), "log.target" | "log.module_path" | "log.file" | "log.line")
+}
+
 /// `{"timestamp":…,"level":…,` fields `,"target":…,"span":{…}}`, the span only if there is one.
 pub(super) struct JsonLine;
 
-impl<S, N> FormatEvent<S, N> for JsonLine
+impl<S> FormatEvent<S, JsonFields> for JsonLine
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        // What a library says by `log` stands under that library's name.
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, JsonFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let mut line = String::with_capacity(LINE_BYTES);
@@ -67,13 +76,13 @@ where
         line.push('"');
         event.record(&mut Fields(&mut line));
         line.push_str(",\"target\":");
-        string(&mut line, format_args!("{}", metadata.target()));
+        text(&mut line, metadata.target());
         if let Some(span) = event.parent().and_then(|id| context.span(id)).or_else(|| context.lookup_current()) {
             line.push_str(",\"span\":{\"name\":");
-            string(&mut line, format_args!("{}", span.name()));
+            text(&mut line, span.name());
             // They are an object of their own, `{…}`.
             let extensions = span.extensions();
-            let fields = extensions.get::<FormattedFields<N>>().and_then(|fields| fields.strip_prefix('{'));
+            let fields = extensions.get::<FormattedFields<JsonFields>>().and_then(|fields| fields.strip_prefix('{'));
             match fields {
                 Some("}") | None => line.push('}'),
                 Some(fields) => line.extend([",", fields]),
@@ -93,62 +102,63 @@ struct Fields<'l>(&'l mut String);
 impl Fields<'_> {
     /// The place of a field's value.
     fn named(&mut self, field: &Field) -> Option<&mut String> {
-        // Where a library's `log` came from: `normalized_metadata` says it.
-        if field.name().starts_with("log.") {
+        if says_where_it_was_logged(field) {
             return None;
         }
-        self.0.push_str(",\"");
-        // An identifier of Rust's, or several with dots: nothing to escape.
-        self.0.push_str(field.name().strip_prefix("r#").unwrap_or_else(|| field.name()));
-        self.0.push_str("\":");
+        self.0.push(',');
+        text(self.0, field.name().strip_prefix("r#").unwrap_or_else(|| field.name()));
+        self.0.push(':');
         Some(self.0)
     }
 
-    fn plain(&mut self, field: &Field, value: impl fmt::Display) {
+    fn plain(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         if let Some(line) = self.named(field) {
             // Writing to a string cannot fail.
-            let _ = write!(line, "{value}");
-        }
-    }
-
-    fn quoted(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        if let Some(line) = self.named(field) {
-            string(line, value);
+            let _ = line.write_fmt(value);
         }
     }
 }
 
 impl Visit for Fields<'_> {
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.plain(field, value);
+        self.plain(field, format_args!("{value}"));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.plain(field, value);
+        self.plain(field, format_args!("{value}"));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.plain(field, value);
+        self.plain(field, format_args!("{value}"));
     }
 
     /// JSON has no word for infinity.
     fn record_f64(&mut self, field: &Field, value: f64) {
-        if value.is_finite() { self.plain(field, value) } else { self.plain(field, "null") }
+        let value = if value.is_finite() { format_args!("{value:?}") } else { format_args!("null") };
+        self.plain(field, value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.quoted(field, format_args!("{value}"));
+        if let Some(line) = self.named(field) {
+            text(line, value);
+        }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.quoted(field, format_args!("{value:?}"));
+        if let Some(line) = self.named(field) {
+            line.push('"');
+            // What cannot be written in full ends where it failed.
+            let _ = write!(InString(line), "{value:?}");
+            line.push('"');
+        }
     }
 }
 
-/// A JSON string (RFC 8259, 7). What cannot be written in full ends where it failed.
-fn string(line: &mut String, value: fmt::Arguments<'_>) {
+/// A JSON string (RFC 8259, 7).
+fn text(line: &mut String, text: &str) {
     line.push('"');
-    let _ = InString(line).write_fmt(value);
+    // Writing to a string cannot fail.
+    let _ = InString(line).write_str(text);
     line.push('"');
 }
 

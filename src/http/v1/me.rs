@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub(super) async fn read(call: UserCall) -> Response {
-    render::json(&render::user(call.user.phone, &call.user.account))
+    render::json(StatusCode::OK, &render::user(call.user.phone, &call.user.account))
 }
 
 /// A field that is absent stays, one that is null is cleared.
@@ -58,7 +58,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Str
 pub(super) async fn update(State(v1): State<Arc<V1>>, call: UserCallWith<ProfileBody>) -> Result<Response, Refused> {
     let patch = patch(call.body)?;
     let account = v1.service.update_profile(&v1.dialect, &call.origin, &call.user, patch).await?;
-    Ok(render::json(&render::user(call.user.phone, &account)))
+    Ok(render::json(StatusCode::OK, &render::user(call.user.phone, &account)))
 }
 
 fn patch(body: ProfileBody) -> Result<ProfilePatch, Refused> {

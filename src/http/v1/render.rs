@@ -150,13 +150,13 @@ impl<'a> VerificationBody<'a> {
 const BODY_BYTES: usize = 640;
 const HEADERS: usize = 16;
 
-/// 200 with a body; as axum's `Json`, in room that fits it.
-pub(super) fn json(body: &impl Serialize) -> Response {
+/// An answer with a body. As axum's `Json`, which a call may use that is asked less often, but in room that fits it.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let mut bytes = Vec::with_capacity(BODY_BYTES);
     if serde_json::to_writer(&mut bytes, body).is_err() {
         return Problem::new(ProblemCode::InternalError).into_response();
     }
-    let mut response = bytes.into_response();
+    let mut response = (status, bytes).into_response();
     response.headers_mut().reserve(HEADERS);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
@@ -164,8 +164,7 @@ pub(super) fn json(body: &impl Serialize) -> Response {
 
 /// A body with the headers that go with its answer.
 pub(super) fn answer<T>(status: StatusCode, of: &Answer<T>, body: &impl Serialize) -> Response {
-    let mut response = json(body);
-    *response.status_mut() = status;
+    let mut response = json(status, body);
     write_quota(response.headers_mut(), of.quota, of.now);
     if of.replayed {
         response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
@@ -204,7 +203,7 @@ pub(super) fn tokens(of: &Answer<SignedInTokens>) -> Response {
         "refresh_expires_in": tokens.refresh_expires_in_s,
         "is_new_user": tokens.is_new_user,
     });
-    let mut response = json(&body);
+    let mut response = json(StatusCode::OK, &body);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if of.replayed {
         response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));

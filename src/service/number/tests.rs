@@ -265,6 +265,19 @@ fn a_canonical_number_needs_no_parser() {
         }
     }
     assert!(compared > 1_000, "{compared}");
+    // Codes of no country, of one country with a leading zero, of a shared one, and no code at all.
+    for typed in [
+        "+80012345678",
+        "+870773111632",
+        "+881612345678",
+        "+97912345678",
+        "+390612345678",
+        "+12425551234",
+        "+999123456",
+    ] {
+        let number = parse(typed, &NumberRules::default(), None).unwrap();
+        assert_eq!(in_plan(number), parsed(number), "{typed}");
+    }
 }
 
 proptest! {
