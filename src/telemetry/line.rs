@@ -1,6 +1,6 @@
-//! How an event is written: as a line for eyes, or as a JSON object. Both look as the library's own formats do. Those are
-//! dear, though, and each message that is sent is a line: in JSON a serializer over a trait object, for eyes the colours that
-//! are left out. So a line here is put together in one text.
+//! How an event is written: as a line for eyes, or as a JSON object. Both look as the library's own formats do, and both
+//! are dear there: for eyes by the colours, which nobody asked for, in JSON by a serializer over a trait object. Each message
+//! that is sent is a line, so here a line for eyes has no colours, and an object is put together in one text.
 
 use std::fmt::{self, Write};
 

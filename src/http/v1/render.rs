@@ -150,7 +150,8 @@ impl<'a> VerificationBody<'a> {
 const BODY_BYTES: usize = 640;
 const HEADERS: usize = 16;
 
-/// An answer with a body. As axum's `Json`, which a call may use that is asked less often, but in room that fits it.
+/// An answer with a body, in room that fits a usual one. axum's `Json`, for calls that are asked less often, begins with 128
+/// bytes.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let mut bytes = Vec::with_capacity(BODY_BYTES);
     if serde_json::to_writer(&mut bytes, body).is_err() {
@@ -162,21 +163,26 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
+/// Says of an answer that was given before that it was.
+fn note_replay<T>(response: &mut Response, of: &Answer<T>) {
+    if of.replayed {
+        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+}
+
 /// A body with the headers that go with its answer.
 pub(super) fn answer<T>(status: StatusCode, of: &Answer<T>, body: &impl Serialize) -> Response {
     let mut response = json(status, body);
     write_quota(response.headers_mut(), of.quota, of.now);
-    if of.replayed {
-        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    }
+    note_replay(&mut response, of);
     response
 }
 
 /// A success with nothing to tell.
 pub(super) fn done(status: StatusCode, of: Option<&Answer<()>>) -> Response {
     let mut response = status.into_response();
-    if of.is_some_and(|answer| answer.replayed) {
-        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    if let Some(of) = of {
+        note_replay(&mut response, of);
     }
     response
 }
@@ -205,9 +211,7 @@ pub(super) fn tokens(of: &Answer<SignedInTokens>) -> Response {
     });
     let mut response = json(StatusCode::OK, &body);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if of.replayed {
-        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    }
+    note_replay(&mut response, of);
     response
 }
 

@@ -53,8 +53,21 @@ impl Part {
         Ok(Self { id, first, chunks, filter })
     }
 
-    fn iter(&self) -> sled::Iter {
-        self.chunks.range(..[FILTER])
+    /// The first chunk within the bound, and its first number.
+    ///
+    /// By a search for each and not by an iterator, which tells sled's cache of a leaf once: it evicts nothing before 64
+    /// leaves of a shard were asked for, and with 256 shards whoever reads everything once left half a GiB beside the
+    /// cache. A leaf has 8 chunks and more, so it is an eighth.
+    fn chunk(&self, from: Bound<Number>) -> Result<Option<(Number, IVec)>, EngineError> {
+        let from = from.map(|number| IVec::from(&number));
+        let found = self.chunks.range((from, Bound::Excluded(IVec::from(&[FILTER])))).next();
+        found.map(numbered).transpose()
+    }
+
+    /// The chunk that a number is in, if it is in one.
+    fn chunk_of(&self, number: Number) -> Result<Option<(Number, IVec)>, EngineError> {
+        let found = self.chunks.range(..=number).next_back();
+        found.map(numbered).transpose()
     }
 
     /// What it says of a number; `Some(None)`: deleted.
@@ -62,9 +75,15 @@ impl Part {
         if self.filter.as_ref().is_some_and(|filter| !filter.may_have(number)) {
             return Ok(None);
         }
-        let Some((_, chunk)) = self.chunks.range(..=number).next_back().transpose()? else { return Ok(None) };
+        let Some((_, chunk)) = self.chunk_of(number)? else { return Ok(None) };
         Ok(chunk::find(&chunk, number)?.map(|value| value.map(IVec::from)))
     }
+}
+
+/// A chunk and its first number.
+fn numbered(found: Result<(IVec, IVec), sled::Error>) -> Result<(Number, IVec), EngineError> {
+    let (first, chunk) = found?;
+    Ok((first.as_ref().try_into().map_err(|_| Damaged)?, chunk))
 }
 
 /// A run as it is listed on disk.
@@ -112,8 +131,8 @@ impl Run {
 pub(super) struct Cursor {
     /// Parts that are still to come, the next one last.
     parts: Vec<Arc<Part>>,
-    /// The part it is in, which is not dropped while it is, and its chunks to come.
-    current: Option<(Arc<Part>, sled::Iter)>,
+    /// The part it is in, which is not dropped while it is, and where its next chunk begins.
+    current: Option<(Arc<Part>, Bound<Number>)>,
     chunk: IVec,
     /// Where in the chunk the entry stands.
     at: usize,
@@ -131,16 +150,12 @@ impl Cursor {
         let before = lowest.map_or(0, |lowest| parts.partition_point(|part| part.first <= lowest).saturating_sub(1));
         let mut parts: Vec<_> = parts.iter().skip(before).cloned().collect();
         parts.reverse();
-        let current = match (parts.pop(), lowest) {
-            (Some(part), Some(lowest)) => {
-                let begin = part.chunks.range(..=lowest).next_back().transpose()?;
-                let chunks =
-                    begin.map_or_else(|| part.iter(), |(begin, _)| part.chunks.range(begin..IVec::from(&[FILTER])));
-                Some((part, chunks))
-            }
-            (Some(part), None) => Some(begin(part)),
-            (None, _) => None,
-        };
+        let mut current = parts.pop().map(begin);
+        if let (Some((part, next)), Some(lowest)) = (&mut current, lowest)
+            && let Some((first, _)) = part.chunk_of(lowest)?
+        {
+            *next = Bound::Included(first);
+        }
         let mut cursor = Self { parts, current, chunk: IVec::default(), at: 0, number: None };
         cursor.settle()?;
         while cursor.number.is_some_and(|number| !(from, Bound::Unbounded).contains(&number)) {
@@ -170,13 +185,13 @@ impl Cursor {
     fn settle(&mut self) -> Result<(), EngineError> {
         while self.at >= self.chunk.len() {
             (self.chunk, self.at) = (IVec::default(), 0);
-            match self.current.as_mut().and_then(|(_, chunks)| chunks.next()).transpose()? {
-                Some((_, chunk)) => self.chunk = chunk,
-                None => self.current = self.parts.pop().map(begin),
-            }
-            if self.current.is_none() {
+            let Some((part, next)) = &mut self.current else {
                 self.number = None;
                 return Ok(());
+            };
+            match part.chunk(*next)? {
+                Some((first, chunk)) => (*next, self.chunk) = (Bound::Excluded(first), chunk),
+                None => self.current = self.parts.pop().map(begin),
             }
         }
         self.number = self.entry().map(|(number, _)| number);
@@ -184,9 +199,8 @@ impl Cursor {
     }
 }
 
-fn begin(part: Arc<Part>) -> (Arc<Part>, sled::Iter) {
-    let chunks = part.iter();
-    (part, chunks)
+fn begin(part: Arc<Part>) -> (Arc<Part>, Bound<Number>) {
+    (part, Bound::Unbounded)
 }
 
 /// Writes a run. What it has written is of no use to anyone before it is listed, and dropped after the next start if it
