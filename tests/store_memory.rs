@@ -1,6 +1,6 @@
 //! Memory of the store, in a process of its own, because its heap is counted.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::alloc::System;
 
@@ -52,9 +52,8 @@ async fn who_reads_the_whole_store_leaves_no_more_of_it_in_memory_than_the_cache
     }
     let heap = before.change();
     let kept = heap.bytes_allocated.saturating_sub(heap.bytes_deallocated);
-    println!("{} MiB of {} MiB kept", kept >> 20, (read * RECORD_BYTES) >> 20);
     assert_eq!(u64::try_from(read), Ok(RECORDS));
-    assert!(kept < KEPT_MAX, "{kept} bytes are kept");
+    assert!(kept < KEPT_MAX, "{kept} bytes of {} are kept", read * RECORD_BYTES);
     store.close().await.unwrap();
 }
 

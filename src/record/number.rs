@@ -53,7 +53,7 @@ impl PhoneNumber {
 
     /// Full canonical text, `+989123456789`. For providers, tokens and the owner alone: never log it.
     pub fn to_e164(self) -> String {
-        format!("+{}", self.0)
+        ["+", &self.0.to_string()].concat()
     }
 
     /// Text fit for logs and answers, `+98******6789`: first two and last four digits.

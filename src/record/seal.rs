@@ -10,6 +10,7 @@ use aes::{
     Aes128,
     cipher::{BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _},
 };
+use data_encoding::HEXLOWER;
 use hmac::Mac as _;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -44,14 +45,12 @@ pub struct SealedId(pub [u8; 16]);
 impl SealedId {
     /// Reads 32 hexadecimal digits in lower case.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let lower = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let value = lower.then(|| u128::from_str_radix(text, 16).ok()).flatten()?;
-        Some(Self(value.to_be_bytes()))
+        HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok().map(Self)
     }
 
     /// 32 hexadecimal digits.
     pub fn to_hex(self) -> String {
-        format!("{:032x}", u128::from_be_bytes(self.0))
+        HEXLOWER.encode(&self.0)
     }
 }
 
@@ -133,7 +132,7 @@ impl Keyring {
     /// What a provider is told to name one send by: 32 hexadecimal digits, a hyphen and the send's number, 0 to 9.
     /// The number is in clear: who alters it names another send of the same challenge.
     pub fn reference(&self, id: KeyId, phone: PhoneNumber, nonce: u64, delivery: u8) -> String {
-        format!("{}-{delivery}", self.seal(id, IdKind::Receipt, phone, nonce).to_hex())
+        [&*self.seal(id, IdKind::Receipt, phone, nonce).to_hex(), "-", &delivery.to_string()].concat()
     }
 
     /// Opens a reference: whose challenge, and which of its sends. `None` if no key of ours made it.

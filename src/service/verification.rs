@@ -72,7 +72,7 @@ const ID_PREFIX: &str = "ver_";
 impl Verification {
     pub(super) fn new(keys: &Keyring, phone: PhoneNumber, view: ChallengeView) -> Self {
         let sealed = keys.seal(view.key, IdKind::Verification, phone, view.nonce);
-        Self { id: format!("{ID_PREFIX}{}", sealed.to_hex()), phone, view, shown_code: None }
+        Self { id: [ID_PREFIX, &sealed.to_hex()].concat(), phone, view, shown_code: None }
     }
 }
 

@@ -371,7 +371,10 @@ impl Batches {
     /// All that waits, up to the limits of a batch.
     fn fill(&mut self, first: Waiting) -> (Vec<Change>, Vec<oneshot::Sender<Result<Committed, StoreFault>>>) {
         let mut bytes = weight(&first.change);
-        let (mut changes, mut answers) = (vec![first.change], vec![first.answer]);
+        let room = (1 + self.queue.len()).min(self.settings.batch_max);
+        let (mut changes, mut answers) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        changes.push(first.change);
+        answers.push(first.answer);
         while changes.len() < self.settings.batch_max {
             let Ok(waiting) = self.queue.try_recv() else { break };
             bytes += weight(&waiting.change);

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::entropy::Entropy;
@@ -28,17 +29,14 @@ impl FromStr for HexId {
     type Err = NotHexId;
 
     fn from_str(text: &str) -> Result<Self, NotHexId> {
-        let plain = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if !plain {
-            return Err(NotHexId);
-        }
-        u128::from_str_radix(text, 16).map(|value| Self(value.to_be_bytes())).map_err(|_| NotHexId)
+        let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| NotHexId)?;
+        bytes.try_into().map(Self).map_err(|_| NotHexId)
     }
 }
 
 impl fmt::Display for HexId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        HEXLOWER.encode_display(&self.0).fmt(f)
     }
 }
 

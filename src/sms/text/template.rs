@@ -71,16 +71,14 @@ impl Template {
     }
 
     pub(super) fn fill(&self, facts: &Facts<'_>) -> String {
-        let mut text = String::new();
-        for piece in &self.0 {
-            match piece {
-                Piece::Literal(literal) => text.push_str(literal),
-                Piece::Code => text.push_str(facts.code),
-                Piece::App => text.push_str(facts.app),
-                Piece::Minutes => text.push_str(&facts.minutes.to_string()),
-            }
-        }
-        text
+        let minutes = facts.minutes.to_string();
+        let words = self.0.iter().map(|piece| match piece {
+            Piece::Literal(literal) => literal,
+            Piece::Code => facts.code,
+            Piece::App => facts.app,
+            Piece::Minutes => &minutes,
+        });
+        words.collect::<Vec<_>>().concat()
     }
 }
 
