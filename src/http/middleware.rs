@@ -86,7 +86,7 @@ impl RequestId {
 pub fn harden(router: Router, settings: EdgeSettings, entropy: &dyn Entropy) -> Router {
     let edge = Arc::new(Edge {
         settings,
-        id_prefix: format!("{:016x}", entropy.draw()),
+        id_prefix: entropy.draw(),
         id_count: AtomicU64::new(0),
         metrics: RequestMetrics::default(),
     });
@@ -101,7 +101,7 @@ struct Edge {
     settings: EdgeSettings,
     /// Random at each start, so ids of two runs differ; with a count, because an id is no secret and a
     /// draw per request would cost a system call.
-    id_prefix: String,
+    id_prefix: u64,
     id_count: AtomicU64,
     metrics: RequestMetrics,
 }
@@ -147,8 +147,11 @@ impl Edge {
     /// The client's own id if it is well formed, else one of ours.
     fn request_id(&self, headers: &HeaderMap) -> RequestId {
         let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_request_id(id));
-        let count = || format!("{:08x}", self.id_count.fetch_add(1, Ordering::Relaxed));
-        RequestId(given.map_or_else(|| [&*self.id_prefix, &count()].concat().into(), Arc::from))
+        let id = given.map_or_else(
+            || format!("{:016x}{:08x}", self.id_prefix, self.id_count.fetch_add(1, Ordering::Relaxed)).into(),
+            Arc::from,
+        );
+        RequestId(id)
     }
 
     fn client(&self, request: &Request) -> ClientIp {

@@ -1,7 +1,6 @@
 //! Successes as JSON, field by field as `contracts/v1.md` has them.
 
 use axum::{
-    body::Bytes,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -192,7 +191,7 @@ pub(super) fn done(status: StatusCode, of: Option<&Answer<()>>) -> Response {
 pub(super) fn verification(status: StatusCode, of: &Answer<Verification>) -> Response {
     let mut response = answer(status, of, &VerificationBody::new(&of.value, of.now));
     if status == StatusCode::CREATED
-        && let Ok(place) = HeaderValue::from_maybe_shared(Bytes::from(["/v1/verifications/", &of.value.id].concat()))
+        && let Ok(place) = HeaderValue::try_from(["/v1/verifications/", &of.value.id].concat())
     {
         response.headers_mut().insert(header::LOCATION, place);
     }

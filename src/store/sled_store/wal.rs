@@ -318,10 +318,10 @@ pub(super) const ENTRY_OVERHEAD: usize = 5;
 
 /// `[key length u8][key][value length u32][value]` each.
 fn encode(ops: &Ops, bytes: &mut Vec<u8>) {
-    let of = |(key, value): (&Key, &Option<IVec>)| {
+    let length = |(key, value): (&Key, &Option<IVec>)| {
         key.as_ref().len() + value.as_deref().map_or(0, <[u8]>::len) + ENTRY_OVERHEAD
     };
-    bytes.reserve(ops.iter().map(of).sum());
+    bytes.reserve(ops.iter().map(length).sum());
     for (key, value) in ops {
         let key = key.as_ref();
         bytes.push(u8::try_from(key.len()).unwrap_or(u8::MAX)); // at most 16
