@@ -128,6 +128,8 @@ pub const RECEIPT_OUTCOMES: &[&str] =
     &["sent", "delivered", "undelivered", "repeated", "unknown", "unreadable", "refused", "unconfirmed"];
 /// Kinds of tokens.
 pub const TOKEN_KINDS: &[&str] = &["access", "refresh", "receipt"];
+/// Whether a token's signature was checked, or known from an earlier call.
+pub const SIGNATURES: &[&str] = &["checked", "known"];
 /// HTTP methods; a strange one counts as `other`.
 pub const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "other"];
 /// Which limit refused work.
@@ -222,6 +224,8 @@ metrics_table! {
     VERIFICATIONS_EXPIRED = "otpd_verifications_expired_total", Kind::Counter, Count, [];
     /// Tokens issued, by kind.
     TOKENS_ISSUED = "otpd_tokens_issued_total", Kind::Counter, Count, ["kind": TOKEN_KINDS];
+    /// Access tokens that came, by whether the signature had to be checked.
+    ACCESS_TOKENS_READ = "otpd_access_tokens_read_total", Kind::Counter, Count, ["signature": SIGNATURES];
     /// Phone numbers in memory.
     PHONE_ACTORS = "otpd_phone_actors", Kind::Gauge, Count, [];
     /// Phone numbers brought into memory.

@@ -240,6 +240,7 @@ pub(super) fn token_settings(settings: &Settings, public_url: &str) -> TokenSett
         audience: token.audience.clone().unwrap_or_else(|| public_url.to_owned()),
         access_life_s: token.access_ttl.as_secs(),
         leeway_s: token.leeway.as_secs(),
+        known_max: token.known_max,
     }
 }
 

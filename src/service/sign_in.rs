@@ -1,5 +1,7 @@
 //! Sign-ins: receipts, codes and refresh tokens turned into tokens; revocation and introspection.
 
+use std::sync::Arc;
+
 use crate::{
     record::{
         Command, IdKind, Label, NO_NEW_USER, OnMatch, Outcome, PhoneNumber, Refusal, SealedId, SignIn, Target,
@@ -20,7 +22,7 @@ pub enum Introspection {
     /// Not ours, not good any more, or its session has ended.
     Inactive,
     /// A live access token.
-    Access(Box<AccessClaims>),
+    Access(Arc<AccessClaims>),
     /// A receipt that is good now. Whether it was redeemed is not said: it proves a check, not a session.
     Receipt(Box<ReceiptClaims>),
     /// The newest refresh token of a live session.
@@ -229,7 +231,7 @@ impl Service {
     pub async fn introspect(&self, dialect: &Dialect, token: &str) -> Result<Introspection, Failure> {
         if let Ok(claims) = self.parts.tokens.read_access(token, self.now()) {
             return match self.user_of(dialect, claims).await {
-                Ok(user) => Ok(Introspection::Access(Box::new(user.claims))),
+                Ok(user) => Ok(Introspection::Access(user.claims)),
                 Err(Failure::Token(_)) => Ok(Introspection::Inactive),
                 Err(Failure::Refused(refused)) if refused.refusal == Refusal::Inactive => Ok(Introspection::Inactive),
                 // Not knowing is not the same as knowing that it has ended.

@@ -1,5 +1,7 @@
 //! What a signed-in person may do: read, change, export and erase what is hers, see and end her sessions.
 
+use std::sync::Arc;
+
 use crate::{
     record::{
         Account, Command, Export, IdKind, Outcome, PhoneNumber, ProfilePatch, Refusal, SealedId, Session, SessionRef,
@@ -15,7 +17,7 @@ pub struct User {
     /// Her number.
     pub phone: PhoneNumber,
     /// The token's claims.
-    pub claims: AccessClaims,
+    pub claims: Arc<AccessClaims>,
     /// The session behind it.
     pub session: Session,
     /// Her account.
@@ -36,7 +38,7 @@ impl Service {
         self.user_of(dialect, claims).await
     }
 
-    pub(super) async fn user_of(&self, dialect: &Dialect, claims: AccessClaims) -> Result<User, Failure> {
+    pub(super) async fn user_of(&self, dialect: &Dialect, claims: Arc<AccessClaims>) -> Result<User, Failure> {
         let sealed = SealedId(claims.sid.0);
         let opened = self.parts.keys.open(IdKind::Session, sealed).ok_or(Failure::Token(TokenError::Invalid))?;
         let command = Command::Authenticate { session: opened.nonce };

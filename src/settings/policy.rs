@@ -98,6 +98,8 @@ pub struct Token {
     pub refresh_grace: Duration,
     /// Tolerated difference of clocks.
     pub leeway: Duration,
+    /// Access tokens whose signature is not checked again.
+    pub known_max: usize,
     /// How old the sign-in may be for a change of number.
     pub fresh_login: Duration,
 }
@@ -112,6 +114,7 @@ impl Token {
             session_ttl: r.seconds("token.session_ttl_s", 300..=31_536_000),
             refresh_grace: r.seconds("token.refresh_grace_s", 0..=60),
             leeway: r.seconds("token.leeway_s", 0..=60),
+            known_max: r.number("token.known_max", 0..=10_000_000),
             fresh_login: r.seconds("token.fresh_login_s", 60..=3_600),
         }
     }

@@ -17,6 +17,7 @@ mod claims;
 mod fault;
 mod hex_id;
 mod key_file;
+mod known;
 mod maker;
 mod sealing;
 mod signing;
