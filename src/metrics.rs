@@ -128,7 +128,7 @@ pub const RECEIPT_OUTCOMES: &[&str] =
     &["sent", "delivered", "undelivered", "repeated", "unknown", "unreadable", "refused", "unconfirmed"];
 /// Kinds of tokens.
 pub const TOKEN_KINDS: &[&str] = &["access", "refresh", "receipt"];
-/// Whether a token's signature was checked, or known from an earlier call.
+/// Whether a token's signature was checked, or known to be good: we made the token, or it came before.
 pub const SIGNATURES: &[&str] = &["checked", "known"];
 /// HTTP methods; a strange one counts as `other`.
 pub const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "other"];
@@ -224,8 +224,8 @@ metrics_table! {
     VERIFICATIONS_EXPIRED = "otpd_verifications_expired_total", Kind::Counter, Count, [];
     /// Tokens issued, by kind.
     TOKENS_ISSUED = "otpd_tokens_issued_total", Kind::Counter, Count, ["kind": TOKEN_KINDS];
-    /// Access tokens that came, by whether the signature had to be checked.
-    ACCESS_TOKENS_READ = "otpd_access_tokens_read_total", Kind::Counter, Count, ["signature": SIGNATURES];
+    /// Access tokens and receipts that came, by whether the signature had to be checked.
+    TOKENS_READ = "otpd_tokens_read_total", Kind::Counter, Count, ["kind": TOKEN_KINDS, "signature": SIGNATURES];
     /// Phone numbers in memory.
     PHONE_ACTORS = "otpd_phone_actors", Kind::Gauge, Count, [];
     /// Phone numbers brought into memory.

@@ -54,6 +54,7 @@ pub(super) struct Answer<'a> {
     pub(super) access_token: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) refresh_token: Cow<'a, str>,
+    /// Of the bare server's start.
     #[serde(borrow)]
     pub(super) phone_number: Cow<'a, str>,
     /// The code of a problem; of the bare server the code to type.

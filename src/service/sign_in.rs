@@ -24,7 +24,7 @@ pub enum Introspection {
     /// A live access token.
     Access(Arc<AccessClaims>),
     /// A receipt that is good now. Whether it was redeemed is not said: it proves a check, not a session.
-    Receipt(Box<ReceiptClaims>),
+    Receipt(Arc<ReceiptClaims>),
     /// The newest refresh token of a live session.
     Refresh {
         /// The session.
@@ -239,7 +239,7 @@ impl Service {
             };
         }
         if let Ok(claims) = self.parts.tokens.read_receipt(token, self.now()) {
-            return Ok(Introspection::Receipt(Box::new(claims)));
+            return Ok(Introspection::Receipt(claims));
         }
         let Ok(RefreshHeld { opened, generation }) = self.open_any_refresh(token) else {
             return Ok(Introspection::Inactive);

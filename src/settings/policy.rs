@@ -98,7 +98,7 @@ pub struct Token {
     pub refresh_grace: Duration,
     /// Tolerated difference of clocks.
     pub leeway: Duration,
-    /// Access tokens whose signature is not checked again.
+    /// Access tokens, and receipts, whose signature is not checked again.
     pub known_max: usize,
     /// How old the sign-in may be for a change of number.
     pub fresh_login: Duration,

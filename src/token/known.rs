@@ -1,8 +1,9 @@
-//! Access tokens that we made, or whose signature was good once: it need not be checked again.
+//! Tokens that we made, or whose signature was good once: it need not be checked again.
 //!
-//! An app sends the same token with each call for a quarter of an hour. What a signature, issuer, audience and kind say
-//! of the same text never changes while the keys are loaded, so it is remembered; times are judged at each call, and
-//! whether the session lives is asked of its record at each call.
+//! An app comes with its receipt as soon as it has it, and sends the same access token with each call for a quarter of an
+//! hour. What signature, issuer, audience and kind say of a text never changes while the keys are loaded, so it is
+//! remembered. Times are judged at each call, and so is by the number's record whether the session lives and whether the
+//! receipt was used.
 
 use std::{fmt, sync::Arc};
 
@@ -10,42 +11,37 @@ use metrics::{Counter, counter};
 use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
-use super::AccessClaims;
-use crate::metrics::ACCESS_TOKENS_READ;
+use crate::metrics::TOKENS_READ;
 
 /// A token's SHA-256: the token itself is a credential, and is kept nowhere.
 type Print = [u8; 32];
 
-/// Claims of well-signed tokens by the tokens' SHA-256. When there are as many as may be, those asked for least go.
-pub(super) struct Known {
-    claims: Option<Cache<Print, Arc<AccessClaims>>>,
-    again: Counter,
-    first: Counter,
+/// Claims of well-signed tokens of one kind. When there are as many as may be, those asked for least go.
+pub(super) struct Known<C> {
+    claims: Option<Cache<Print, Arc<C>>>,
+    known: Counter,
+    checked: Counter,
 }
 
-impl Known {
-    /// Room for so many. 0: none is remembered.
-    pub(super) fn new(max: usize) -> Self {
-        let counter = |signature: &'static str| counter!(ACCESS_TOKENS_READ, "signature" => signature);
-        Self { claims: (max > 0).then(|| Cache::new(max)), again: counter("known"), first: counter("checked") }
+impl<C> Known<C> {
+    /// Room for so many. 0: none is remembered. `kind` is the metrics' word.
+    pub(super) fn new(kind: &'static str, max: usize) -> Self {
+        let counter = |signature: &'static str| counter!(TOKENS_READ, "kind" => kind, "signature" => signature);
+        Self { claims: (max > 0).then(|| Cache::new(max)), known: counter("known"), checked: counter("checked") }
     }
 
     /// What stands in a token: as remembered, or as `check` reads it. A token that `check` refuses is not remembered.
-    pub(super) fn claims_of<E>(
-        &self,
-        token: &str,
-        check: impl FnOnce() -> Result<AccessClaims, E>,
-    ) -> Result<Arc<AccessClaims>, E> {
+    pub(super) fn claims_of<E>(&self, token: &str, check: impl FnOnce() -> Result<C, E>) -> Result<Arc<C>, E> {
         if let Some(known) = self.claims.as_ref().and_then(|claims| claims.get(&print(token))) {
-            self.again.increment(1);
+            self.known.increment(1);
             return Ok(known);
         }
-        self.first.increment(1);
+        self.checked.increment(1);
         check().map(|claims| self.remember(token, claims))
     }
 
     /// Remembers what stands in a token that is certainly ours.
-    pub(super) fn remember(&self, token: &str, claims: AccessClaims) -> Arc<AccessClaims> {
+    pub(super) fn remember(&self, token: &str, claims: C) -> Arc<C> {
         let claims = Arc::new(claims);
         if let Some(known) = &self.claims {
             known.insert(print(token), Arc::clone(&claims));
@@ -58,7 +54,7 @@ fn print(token: &str) -> Print {
     Sha256::digest(token).into()
 }
 
-impl fmt::Debug for Known {
+impl<C> fmt::Debug for Known<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Known").field("tokens", &self.claims.as_ref().map_or(0, Cache::len)).finish_non_exhaustive()
     }
@@ -69,61 +65,38 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::{
-        record::PhoneNumber,
-        token::{HexId, claims::Access},
-    };
 
-    fn claims(user_id: u64) -> AccessClaims {
-        AccessClaims {
-            iss: "https://a".to_owned(),
-            sub: user_id.to_string(),
-            aud: "https://a".to_owned(),
-            client_id: "otpd".to_owned(),
-            exp: 2,
-            nbf: 1,
-            iat: 1,
-            jti: HexId([1; 16]),
-            sid: HexId([2; 16]),
-            auth_time: 1,
-            token_type: Access::Access,
-            user_id,
-            phone_number: PhoneNumber::from_e164("+989123456789").unwrap(),
-            phone_number_verified: true,
-            amr: vec!["otp".to_owned()],
-        }
-    }
-
-    /// How often each of these tokens is checked when they come in this order.
-    fn checks(known: &Known, tokens: &[&str]) -> u32 {
+    /// How often each of these tokens is checked when they come in this order. The empty one is never good.
+    fn checks(known: &Known<String>, tokens: &[&str]) -> u32 {
         let checks = Cell::new(0);
-        for (user_id, token) in (0..).zip(tokens) {
+        for token in tokens {
             let check = || {
                 checks.set(checks.get() + 1);
-                if token.is_empty() { Err("bad") } else { Ok(claims(user_id)) }
+                if token.is_empty() { Err("bad") } else { Ok(format!("claims of {token}")) }
             };
-            assert_eq!(known.claims_of(token, check).is_ok(), !token.is_empty());
+            let claims = known.claims_of(token, check);
+            assert_eq!(claims.ok(), (!token.is_empty()).then(|| Arc::new(format!("claims of {token}"))));
         }
         checks.get()
     }
 
     #[test]
     fn a_good_token_is_checked_once_and_a_bad_one_each_time() {
-        let known = Known::new(8);
+        let known = Known::new("access", 8);
         assert_eq!(checks(&known, &["a", "a", "b", "a", "b"]), 2);
         assert_eq!(checks(&known, &["", "", ""]), 3);
-        known.remember("c", claims(7));
-        assert_eq!(known.claims_of("c", || Err(())).unwrap().user_id, 7);
-        assert_eq!(checks(&Known::new(0), &["a", "a", "a"]), 3, "without room");
+        known.remember("c", "claims of c".to_owned());
+        assert_eq!(checks(&known, &["c"]), 0, "what was made here");
+        assert_eq!(checks(&Known::new("access", 0), &["a", "a", "a"]), 3, "without room");
     }
 
     #[test]
     fn there_are_never_more_than_there_may_be() {
-        let known = Known::new(100);
+        let known = Known::new("access", 100);
         let tokens: Vec<String> = (0..10_000).map(|n| n.to_string()).collect();
         assert_eq!(checks(&known, &tokens.iter().map(String::as_str).collect::<Vec<_>>()), 10_000);
         let held = known.claims.as_ref().map_or(0, Cache::len);
         assert!((50..=100).contains(&held), "{held}");
-        assert!(!format!("{known:?}").contains("9999"), "{known:?}");
+        assert_eq!(format!("{known:?}"), format!("Known {{ tokens: {held}, .. }}"));
     }
 }

@@ -37,7 +37,7 @@ pub struct TokenSettings {
     pub access_life_s: u64,
     /// Grace in seconds on all times of a token. Default 0; raise it to the clock difference of several nodes.
     pub leeway_s: u64,
-    /// Access tokens whose claims are remembered, some 800 bytes each; 0: none. Default 10,000.
+    /// Access tokens whose claims are remembered, and receipts, some 800 bytes each; 0: none. Default 10,000.
     pub known_max: usize,
 }
 
@@ -46,7 +46,8 @@ pub struct TokenSettings {
 pub struct TokenMaker {
     settings: TokenSettings,
     keys: Arc<SigningKeys>,
-    known: Known,
+    access: Known<AccessClaims>,
+    receipts: Known<ReceiptClaims>,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -130,7 +131,8 @@ impl TokenSettings {
 impl TokenMaker {
     /// A maker over loaded keys.
     pub fn new(settings: TokenSettings, keys: Arc<SigningKeys>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { known: Known::new(settings.known_max), settings, keys, entropy }
+        let max = settings.known_max;
+        Self { access: Known::new("access", max), receipts: Known::new("receipt", max), settings, keys, entropy }
     }
 
     /// The settings it works by.
@@ -164,7 +166,7 @@ impl TokenMaker {
             amr: owned(grant.amr),
         };
         let token = self.sign(ACCESS_TYP, &claims, shape)?;
-        let claims = self.known.remember(token.expose(), claims);
+        let claims = self.access.remember(token.expose(), claims);
         Ok(Minted { token, jti: claims.jti, issued_at_s: iat, expires_at_s: claims.exp })
     }
 
@@ -209,13 +211,14 @@ impl TokenMaker {
             exp: iat.saturating_add(RECEIPT_LIFE_S),
         };
         let token = self.keys.sign(RECEIPT_TYP, &claims)?;
+        let claims = self.receipts.remember(token.expose(), claims);
         Ok(Minted { token, jti: claims.jti, issued_at_s: iat, expires_at_s: claims.exp })
     }
 
     /// The claims of an access token that is good at `now`, whichever door issued it.
     pub fn read_access(&self, token: &str, now: UnixMillis) -> Result<Arc<AccessClaims>, TokenError> {
         let expected = self.expected(&[ACCESS_TYP], now);
-        let claims = self.known.claims_of(token, || {
+        let claims = self.access.claims_of(token, || {
             let claims: AccessClaims = self.keys.authentic(token, &expected)?;
             if claims.sub == claims.user_id.to_string() { Ok(claims) } else { Err(TokenError::Invalid) }
         })?;
@@ -229,8 +232,10 @@ impl TokenMaker {
     }
 
     /// The claims of a receipt that is good at `now`. That it works once is the record's to see to.
-    pub fn read_receipt(&self, token: &str, now: UnixMillis) -> Result<ReceiptClaims, TokenError> {
-        self.keys.verify(token, &self.expected(&[RECEIPT_TYP], now))
+    pub fn read_receipt(&self, token: &str, now: UnixMillis) -> Result<Arc<ReceiptClaims>, TokenError> {
+        let expected = self.expected(&[RECEIPT_TYP], now);
+        let claims = self.receipts.claims_of(token, || self.keys.authentic(token, &expected))?;
+        expected.in_time(&*claims).map(|()| claims)
     }
 
     fn expected<'a>(&'a self, typ: &'a [&'a str], now: UnixMillis) -> Expected<'a> {

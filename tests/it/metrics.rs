@@ -49,6 +49,7 @@ async fn figures_equal_what_happened() {
     let checks = |outcome: &str| format!(r#"otpd_code_checks_total{{dialect="v1",outcome="{outcome}"}}"#);
     let refusals = |reason: &str| format!(r#"otpd_refusals_total{{dialect="v1",reason="{reason}"}}"#);
     let tokens = |kind: &str| format!(r#"otpd_tokens_issued_total{{kind="{kind}"}}"#);
+    let read = |signature: &str| format!(r#"otpd_tokens_read_total{{kind="receipt",signature="{signature}"}}"#);
     let requests = |route: &str, status: u16| {
         format!(r#"otpd_http_requests_total{{route="{route}",method="POST",status="{status}"}}"#)
     };
@@ -69,6 +70,8 @@ async fn figures_equal_what_happened() {
         (tokens("receipt"), 1.0),
         (tokens("access"), 2.0),
         (tokens("refresh"), 2.0),
+        (read("known"), 1.0),
+        (read("checked"), 0.0),
         (r#"otpd_sms_sends_total{route="console",outcome="accepted"}"#.to_owned(), 2.0),
         (r#"otpd_sms_send_seconds_count{route="console"}"#.to_owned(), 2.0),
         ("otpd_time_to_verify_seconds_count".to_owned(), 1.0),

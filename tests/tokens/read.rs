@@ -37,6 +37,7 @@ fn every_algorithm_round_trips() {
 
         let receipt = maker.receipt(&receipt_grant(), NOW).unwrap();
         let read = maker.read_receipt(receipt.token.expose(), NOW).unwrap();
+        assert_eq!(home.maker().read_receipt(receipt.token.expose(), NOW).as_ref(), Ok(&read));
         assert_eq!((read.purpose.as_str(), read.phone_number, read.jti), ("login", phone(), HexId([0x3C; 16])));
         assert_eq!((read.iat, read.exp), (NOW_S, NOW_S + RECEIPT_LIFE_S));
 
