@@ -225,7 +225,7 @@ metrics_table! {
     /// Tokens issued, by kind.
     TOKENS_ISSUED = "otpd_tokens_issued_total", Kind::Counter, Count, ["kind": TOKEN_KINDS];
     /// Access tokens and receipts that came, by whether the signature had to be checked.
-    TOKENS_READ = "otpd_tokens_read_total", Kind::Counter, Count, ["kind": TOKEN_KINDS, "signature": SIGNATURES];
+    TOKENS_READ = "otpd_tokens_read_total", Kind::Counter, Count, ["kind": TOKEN_KINDS, "outcome": SIGNATURES];
     /// Phone numbers in memory.
     PHONE_ACTORS = "otpd_phone_actors", Kind::Gauge, Count, [];
     /// Phone numbers brought into memory.

@@ -26,7 +26,7 @@ pub(super) struct Known<C> {
 impl<C> Known<C> {
     /// Room for so many. 0: none is remembered. `kind` is the metrics' word.
     pub(super) fn new(kind: &'static str, max: usize) -> Self {
-        let counter = |signature: &'static str| counter!(TOKENS_READ, "kind" => kind, "signature" => signature);
+        let counter = |outcome: &'static str| counter!(TOKENS_READ, "kind" => kind, "outcome" => outcome);
         Self { claims: (max > 0).then(|| Cache::new(max)), known: counter("known"), checked: counter("checked") }
     }
 

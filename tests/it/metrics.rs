@@ -49,7 +49,7 @@ async fn figures_equal_what_happened() {
     let checks = |outcome: &str| format!(r#"otpd_code_checks_total{{dialect="v1",outcome="{outcome}"}}"#);
     let refusals = |reason: &str| format!(r#"otpd_refusals_total{{dialect="v1",reason="{reason}"}}"#);
     let tokens = |kind: &str| format!(r#"otpd_tokens_issued_total{{kind="{kind}"}}"#);
-    let read = |signature: &str| format!(r#"otpd_tokens_read_total{{kind="receipt",signature="{signature}"}}"#);
+    let read = |outcome: &str| format!(r#"otpd_tokens_read_total{{kind="receipt",outcome="{outcome}"}}"#);
     let requests = |route: &str, status: u16| {
         format!(r#"otpd_http_requests_total{{route="{route}",method="POST",status="{status}"}}"#)
     };
