@@ -129,7 +129,7 @@ pub const RECEIPT_OUTCOMES: &[&str] =
 /// Kinds of tokens.
 pub const TOKEN_KINDS: &[&str] = &["access", "refresh", "receipt"];
 /// Whether a token's signature was checked, or known to be good: we made the token, or it came before.
-pub const SIGNATURES: &[&str] = &["checked", "known"];
+pub const TOKEN_READ_OUTCOMES: &[&str] = &["checked", "known"];
 /// HTTP methods; a strange one counts as `other`.
 pub const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "other"];
 /// Which limit refused work.
@@ -225,7 +225,7 @@ metrics_table! {
     /// Tokens issued, by kind.
     TOKENS_ISSUED = "otpd_tokens_issued_total", Kind::Counter, Count, ["kind": TOKEN_KINDS];
     /// Access tokens and receipts that came, by whether the signature had to be checked.
-    TOKENS_READ = "otpd_tokens_read_total", Kind::Counter, Count, ["kind": TOKEN_KINDS, "outcome": SIGNATURES];
+    TOKENS_READ = "otpd_tokens_read_total", Kind::Counter, Count, ["kind": TOKEN_KINDS, "outcome": TOKEN_READ_OUTCOMES];
     /// Phone numbers in memory.
     PHONE_ACTORS = "otpd_phone_actors", Kind::Gauge, Count, [];
     /// Phone numbers brought into memory.

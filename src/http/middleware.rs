@@ -22,6 +22,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use data_encoding::HEXLOWER;
 use futures_util::FutureExt as _;
 
 use super::{
@@ -147,11 +148,11 @@ impl Edge {
     /// The client's own id if it is well formed, else one of ours.
     fn request_id(&self, headers: &HeaderMap) -> RequestId {
         let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_request_id(id));
-        let id = given.map_or_else(
-            || format!("{:016x}{:08x}", self.id_prefix, self.id_count.fetch_add(1, Ordering::Relaxed)).into(),
-            Arc::from,
-        );
-        RequestId(id)
+        let ours = || {
+            let count = self.id_count.fetch_add(1, Ordering::Relaxed);
+            HEXLOWER.encode(&[self.id_prefix, count].map(u64::to_be_bytes).concat()).into()
+        };
+        RequestId(given.map_or_else(ours, Arc::from))
     }
 
     fn client(&self, request: &Request) -> ClientIp {

@@ -1,18 +1,18 @@
 //! One life of one number's actor, as everybody but the actor sees it.
 //!
-//! Owns: the in-flight count, the time of last use, and the guard that takes the entry out of the registry however
-//! the life ends. The guard is a field of the actor's handler, not of its state, because ractor may keep the state
-//! alive in an event after the end.
+//! Owns: the record in hand, the in-flight count, the time of last use, and the guard that takes the entry out of the
+//! registry however the life ends. The guard is a field of the actor's handler, not of its state, because ractor may keep
+//! the state alive in an event after the end.
 
 use std::sync::{
-    Arc, OnceLock,
+    Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
 };
 
 use metrics::Gauge;
 use ractor::ActorId;
 
-use crate::record::PhoneNumber;
+use crate::record::{PhoneNumber, Record};
 
 use super::registry::Registry;
 
@@ -29,6 +29,9 @@ pub(super) struct Activation {
     pub(super) phone: PhoneNumber,
     /// Unlike any other activation of this process.
     pub(super) id: u64,
+    /// The record as the store has it, which the actor alone sets; `None` before the first message and after an unknown
+    /// outcome.
+    record: Mutex<Option<Arc<Record>>>,
     inflight: AtomicU32,
     /// Collector tick of the last use.
     used: AtomicU32,
@@ -46,6 +49,7 @@ impl Activation {
         Self {
             phone,
             id,
+            record: Mutex::new(None),
             inflight: AtomicU32::new(0),
             used: AtomicU32::new(tick),
             guard: AtomicU8::new(UNARMED),
@@ -65,6 +69,21 @@ impl Activation {
 
     pub(super) fn is_busy(&self) -> bool {
         self.inflight.load(Ordering::Acquire) > 0
+    }
+
+    /// The record in hand.
+    pub(super) fn record(&self) -> Option<Arc<Record>> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes `record` in hand, or forgets the one in hand.
+    pub(super) fn hold(&self, record: Option<Arc<Record>>) {
+        let _before = std::mem::replace(&mut *self.record.lock().unwrap_or_else(PoisonError::into_inner), record);
+    }
+
+    /// The record in hand if no request is under way: by this one the actor would judge the next.
+    pub(super) fn record_at_rest(&self) -> Option<Arc<Record>> {
+        if self.is_busy() { None } else { self.record() }
     }
 
     pub(super) fn touch(&self, tick: u32) {

@@ -55,8 +55,6 @@ pub(super) struct PhoneActor {
 /// What the actor remembers between messages.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    /// The record as the store has it; `None` before the first message and after an unknown outcome.
-    record: Option<Record>,
     /// It was loaded with an account on its way from or to it.
     found_move: bool,
     /// That has been reported: once per activation.
@@ -107,44 +105,46 @@ impl PhoneActor {
     async fn judge(&self, policy: &Policy, request: &Request, cache: &mut Cache) -> Result<Reply, Fault> {
         let Registry { parts, meters, .. } = self.registry();
         let rules = Rules { policy, keys: &parts.keys };
-        let mut fresh = self.load(cache).await?;
+        let (mut record, mut fresh) = match self.guard.activation.record() {
+            Some(record) => (record, false),
+            None => (self.load(cache).await?, true),
+        };
         let mut conflicted = false;
         loop {
-            let Some(record) = &cache.record else { return Err(Fault::Unknown) };
             let now = parts.clock.now();
-            let mut decision = decide(rules, record, request, now);
+            let mut decision = decide(rules, &record, request, now);
             let Some(next) = decision.next.take() else {
-                if fresh || !parts.store.shared() || self.is_current(record).await? {
-                    return Ok(reply(decision, record, now));
+                if fresh || !parts.store.shared() || self.is_current(&record).await? {
+                    return Ok(reply(decision, &record, now));
                 }
-                fresh = self.reload(cache).await?;
+                (record, fresh) = (self.load(cache).await?, true);
                 continue;
             };
-            let told = self.told(record, &next, &decision.outcome);
-            match self.commit(cache, Some(&next), told, is_owed(request)).await? {
+            let told = self.told(&record, &next, &decision.outcome);
+            match self.commit(Some(&record), Some(&next), told, is_owed(request)).await? {
                 Committed::Done => {
-                    let next = cache.record.insert(next);
+                    let next = Arc::new(next);
+                    self.guard.activation.hold(Some(Arc::clone(&next)));
                     meters.expired.increment(u64::from(decision.lapsed));
                     if let Some(verified) = &decision.verified {
                         meters.time_to_verify.record(Duration::from_millis(verified.after_ms));
                     }
-                    return Ok(reply(decision, next, now));
+                    return Ok(reply(decision, &next, now));
                 }
                 Committed::Conflict if conflicted => return Err(Fault::StorageRefused),
                 Committed::Conflict => {
                     conflicted = true;
-                    fresh = self.reload(cache).await?;
+                    (record, fresh) = (self.load(cache).await?, true);
                 }
             }
         }
     }
 
-    /// Reads the record if there is none in hand; true if it was read now. A fault here means that nothing was done.
-    async fn load(&self, cache: &mut Cache) -> Result<bool, Fault> {
-        if cache.record.is_some() {
-            return Ok(false);
-        }
-        let phone = self.guard.activation.phone;
+    /// Reads the record and takes it in hand. A fault here means that nothing was done.
+    async fn load(&self, cache: &mut Cache) -> Result<Arc<Record>, Fault> {
+        let activation = &self.guard.activation;
+        activation.hold(None);
+        let phone = activation.phone;
         let record = match self.read().await? {
             None => Record::new(phone),
             Some(found) => snapshot::decode(phone, &found.bytes).map_err(|unreadable| {
@@ -155,13 +155,9 @@ impl PhoneActor {
             })?,
         };
         cache.found_move |= record.unfinished_move().is_some();
-        cache.record = Some(record);
-        Ok(true)
-    }
-
-    async fn reload(&self, cache: &mut Cache) -> Result<bool, Fault> {
-        cache.record = None;
-        self.load(cache).await
+        let record = Arc::new(record);
+        activation.hold(Some(Arc::clone(&record)));
+        Ok(record)
     }
 
     /// Does the store still have the version in hand?
@@ -199,18 +195,19 @@ impl PhoneActor {
     /// hand still stands, it is forgotten, and the next message reads the truth.
     async fn commit(
         &self,
-        cache: &mut Cache,
+        before: Option<&Record>,
         next: Option<&Record>,
         events: Vec<Vec<u8>>,
         owed: bool,
     ) -> Result<Committed, Fault> {
         let Registry { parts, settings, meters, .. } = self.registry();
-        let phone = self.guard.activation.phone;
+        let activation = &self.guard.activation;
+        let phone = activation.phone;
         let snapshot = |record: &Record| Snapshot {
             version: record.expected_version().unwrap_or_default(),
             bytes: snapshot::encode(record),
         };
-        let expected = cache.record.as_ref().and_then(Record::expected_version);
+        let expected = before.and_then(Record::expected_version);
         let change = Change { phone, expected, next: next.map(snapshot), events };
         let committed = async {
             if owed { parts.committer.commit_owed(change).await } else { parts.committer.commit(change).await }
@@ -219,7 +216,7 @@ impl PhoneActor {
             Ok(Ok(Committed::Done)) => Ok(Committed::Done),
             Ok(Ok(Committed::Conflict)) => {
                 meters.conflict();
-                cache.record = None;
+                activation.hold(None);
                 Ok(Committed::Conflict)
             }
             Ok(Err(fault @ StoreFault::Refused(_))) => {
@@ -228,12 +225,12 @@ impl PhoneActor {
             }
             Ok(Err(fault @ StoreFault::Unknown(_))) => {
                 tracing::error!(%phone, %fault, "change may be lost");
-                cache.record = None;
+                activation.hold(None);
                 Err(Fault::Unknown)
             }
             Err(_) => {
                 tracing::error!(%phone, "change not confirmed in time");
-                cache.record = None;
+                activation.hold(None);
                 Err(Fault::Unknown)
             }
         }
@@ -244,7 +241,8 @@ impl PhoneActor {
         if !cache.found_move || cache.reported_move {
             return;
         }
-        let Some(unfinished) = cache.record.as_ref().and_then(Record::unfinished_move) else { return };
+        let record = self.guard.activation.record();
+        let Some(unfinished) = record.as_deref().and_then(Record::unfinished_move) else { return };
         cache.reported_move = true;
         if self.registry().parts.moves.try_send(unfinished).is_err() {
             self.registry().meters.over_moves.increment(1);
@@ -252,12 +250,13 @@ impl PhoneActor {
     }
 
     /// Deletes a record that has nothing left to remember. If it can't, the sweep will.
-    async fn retire(&self, cache: &mut Cache) {
+    async fn retire(&self) {
         let now = self.registry().parts.clock.now();
-        let due = cache.record.as_ref().filter(|record| record.expected_version().is_some());
+        let record = self.guard.activation.record();
+        let due = record.as_deref().filter(|record| record.expected_version().is_some());
         if due.and_then(Record::forget_at).is_some_and(|at| at <= now) {
-            let _left_to_the_sweep = self.commit(cache, None, Vec::new(), false).await;
-            cache.record = None;
+            let _left_to_the_sweep = self.commit(due, None, Vec::new(), false).await;
+            self.guard.activation.hold(None);
         }
     }
 }
@@ -267,7 +266,8 @@ fn is_owed(request: &Request) -> bool {
     matches!(request.command, Command::Settle { .. })
 }
 
-fn reply(decision: Decision, after: &Record, now: UnixMillis) -> Reply {
+/// What the asker is told of a decision that stands.
+pub(super) fn reply(decision: Decision, after: &Record, now: UnixMillis) -> Reply {
     let Decision { outcome, draft, replayed, quota, verified, .. } = decision;
     let signed_in = matches!(outcome, Outcome::SignedIn(_));
     let account = if signed_in { after.account().map(|account| Box::new(account.without_password())) } else { None };
@@ -293,7 +293,7 @@ impl Actor for PhoneActor {
         // Boxed, so that an idle actor does not carry the room that its busiest moment needs.
         match message {
             Message::Apply(job) => Box::pin(self.apply(job, cache)).await,
-            Message::Retire => Box::pin(self.retire(cache)).await,
+            Message::Retire => Box::pin(self.retire()).await,
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The handle everyone has on the numbers' actors.
 //!
-//! Sending is: find or start the activation, count the request in flight, enqueue, await the answer. A message that
+//! What only reads is judged at once while nothing is under way for its number. Else
+//! sending is: find or start the activation, count the request in flight, enqueue, await the answer. A message that
 //! comes back undelivered was certainly not handled and is forwarded; a time-out or an actor that died is an unknown
 //! outcome, reported and never repeated.
 
@@ -18,13 +19,13 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    record::{Command, EventFilter, Keyring, Move, PhoneNumber, Policy, Request},
+    record::{Command, EventFilter, Keyring, Move, PhoneNumber, Policy, Request, Rules, decide},
     store::{SnapshotStore, committer::Committer},
 };
 
 use super::{
     Fault, Reply,
-    actor::{Job, Message},
+    actor::{self, Job, Message},
     collector,
     meters::Census,
     registry::{Entry, Registry},
@@ -93,12 +94,15 @@ impl Directory {
         Self { registry, background }
     }
 
-    /// Has the number's actor judge `request`, and answers when the outcome is durable. Dropping the future cancels
-    /// nothing that has begun; what has not begun is never evaluated.
+    /// Has `request` judged after all that was asked of the number before, and answers when the outcome is durable. Dropping
+    /// the future cancels nothing that has begun; what has not begun is never evaluated.
     ///
     /// # Errors
     /// A [`Fault`]; after [`Fault::Unknown`] the change may have been made, after all others it certainly was not.
     pub async fn ask(&self, phone: PhoneNumber, policy: Arc<Policy>, request: Arc<Request>) -> Result<Reply, Fault> {
+        if let Some(reply) = self.read(phone, &policy, &request) {
+            return Ok(reply);
+        }
         self.admit(phone, &request)?;
         let deadline = Instant::now() + self.registry.settings.call_timeout();
         let (port, answer) = oneshot::channel();
@@ -192,6 +196,21 @@ impl Directory {
         }
     }
 
+    /// Judges at once what only reads, while nothing else is under way for the number: the record in hand is then what its
+    /// actor would judge by. With a shared store another node may have changed it, and only the actor can find out.
+    fn read(&self, phone: PhoneNumber, policy: &Policy, request: &Request) -> Option<Reply> {
+        let Registry { parts, tick, .. } = &*self.registry;
+        if !request.command.only_reads() || parts.store.shared() {
+            return None;
+        }
+        let activation = self.registry.find(phone)?.activation;
+        let record = activation.record_at_rest()?;
+        activation.touch(tick.load(Ordering::Relaxed));
+        let now = parts.clock.now();
+        let decision = decide(Rules { policy, keys: &parts.keys }, &record, request, now);
+        decision.next.is_none().then(|| actor::reply(decision, &record, now))
+    }
+
     /// Starts are what a flood is made of, and each writes. So while the disk is behind, none brings a number into memory
     /// only to be refused there. A retry is let in: what was kept under its key costs no write.
     fn admit(&self, phone: PhoneNumber, request: &Request) -> Result<(), Fault> {
@@ -263,7 +282,7 @@ impl fmt::Debug for Directory {
 pub(super) mod tests {
     use super::*;
     use crate::{
-        record::{Door, LOGIN, Label, Outcome, Refusal, Sender, Start, UnixMillis},
+        record::{Door, LOGIN, Label, Outcome, Refusal, Sender, Start, Status, UnixMillis},
         store::{committer::CommitterSettings, memory::MemoryStore},
     };
 
@@ -323,6 +342,53 @@ pub(super) mod tests {
             let census = directory.census();
             assert_eq!((census.started, census.failed, census.conflicts), (2, 1, conflicts), "pause {pause_ms}");
             assert_eq!(store.len(), 1);
+        }
+    }
+
+    const READ: Command = Command::Read { nonce: 1 };
+    const CANCEL: Command = Command::Cancel { nonce: 1 };
+
+    fn shown(reply: Reply) -> Status {
+        let Outcome::Verification(view) = reply.outcome else { panic!("not shown: {reply:?}") };
+        view.status
+    }
+
+    /// What only reads waits for nobody, except for what was asked of the number before it.
+    #[tokio::test(start_paused = true)]
+    async fn what_only_reads_is_judged_at_once_but_not_before_its_turn() {
+        let phone = PhoneNumber::try_from(989_120_000_001).unwrap();
+        let store = Arc::new(MemoryStore::new(false));
+        let directory = directory(&store);
+        let at_once = |command: Command| directory.read(phone, &Policy::default(), &command.into()).map(shown);
+        assert_eq!(at_once(READ), None, "nobody has the record in hand yet");
+        directory.ask(phone, Arc::default(), start()).await.unwrap();
+        assert_eq!(at_once(READ), Some(Status::Pending));
+        assert_eq!(at_once(CANCEL), None, "what writes is the actor's");
+        store.slow(Duration::from_millis(100), Duration::ZERO);
+        directory.tell(phone, Arc::default(), CANCEL.into());
+        assert_eq!(at_once(READ), None, "something is under way");
+        let turn = directory.ask(phone, Arc::default(), READ.into()).await.unwrap();
+        assert_eq!(shown(turn), Status::Canceled, "what was told is judged before");
+        assert_eq!(at_once(READ), Some(Status::Canceled));
+    }
+
+    /// After an unknown outcome, and where others write to the store too, the truth is in the store alone.
+    #[tokio::test(start_paused = true)]
+    async fn what_only_reads_is_never_judged_by_a_record_in_doubt() {
+        let phone = PhoneNumber::try_from(989_120_000_001).unwrap();
+        for shared in [false, true] {
+            let store = Arc::new(MemoryStore::new(shared));
+            let settings = DirectorySettings { commit_timeout_ms: 100, ..DirectorySettings::default() };
+            let directory = Directory::new(parts(&store), settings);
+            let at_once = || directory.read(phone, &Policy::default(), &READ.into()).map(shown);
+            directory.ask(phone, Arc::default(), start()).await.unwrap();
+            assert_eq!(at_once().is_some(), !shared);
+            store.slow(Duration::from_millis(200), Duration::ZERO);
+            assert_eq!(directory.ask(phone, Arc::default(), CANCEL.into()).await.unwrap_err(), Fault::Unknown);
+            assert_eq!(at_once(), None);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let truth = directory.ask(phone, Arc::default(), READ.into()).await.unwrap();
+            assert_eq!(shown(truth), Status::Canceled, "it was done after all");
         }
     }
 

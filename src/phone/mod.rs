@@ -6,15 +6,18 @@
 //!                          '- sweep deletes forgotten records '- store::committer has the last word
 //! ```
 //!
+//! A request that only reads goes to no actor while nothing else is under way for its number: the directory judges it by
+//! the record that the actor has in hand, which is what the actor would do.
+//!
 //! Owns: which numbers are live, how many may be, how much may wait for each, and every use of ractor. Never
 //! decides anything about a record ([`crate::record::decide`] does), never waits for anything but the store, and
 //! holds nothing that was acknowledged but not saved, so letting an actor go is forgetting and losing one loses nothing.
 //!
 //! | File | Noun |
 //! |---|---|
-//! | `directory` | the handle everyone has: ask, tell, drain |
+//! | `directory` | the handle everyone has: ask, tell, drain; reads in passing |
 //! | `registry` | number → live activation: start, find, remove |
-//! | `activation` | one life of an actor as the others see it: in-flight count, last use, guard |
+//! | `activation` | one life of an actor as the others see it: record in hand, in-flight count, last use, guard |
 //! | `actor` | the body: decide, commit, reply |
 //! | `supervisor` | shards that count lives and never die of a child |
 //! | `quarantine` | numbers whose activations keep failing |

@@ -137,6 +137,18 @@ pub enum SendResult {
 }
 
 impl Command {
+    /// True if it changes nothing, whatever it is answered: at most limits that begin anew after the clock was set back.
+    pub fn only_reads(&self) -> bool {
+        matches!(
+            self,
+            Self::Read { .. }
+                | Self::ReadGrant { .. }
+                | Self::Identify
+                | Self::Authenticate { .. }
+                | Self::Export { .. }
+        )
+    }
+
     /// The caller's own code, if the command sends one.
     #[expect(clippy::wildcard_enum_match_arm, reason = "only two commands can carry one")]
     pub(super) fn chosen_code(&self) -> Option<&Code> {

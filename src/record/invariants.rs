@@ -78,6 +78,7 @@ pub fn check_step(
             "I9 a refusal for load or lock reasons changes nothing",
         ),
         (decision.draft.is_none() || decision.next.is_some(), "I14 a message follows a commit"),
+        (rebased || !(request.command.only_reads() && decision.next.is_some()), "I15 what only reads changes nothing"),
     ];
     if let Some(next) = &decision.next {
         check_record(next)?;

@@ -3,7 +3,8 @@
 //! An app comes with its receipt as soon as it has it, and sends the same access token with each call for a quarter of an
 //! hour. What signature, issuer, audience and kind say of a text never changes while the keys are loaded, so it is
 //! remembered. Times are judged at each call, and so is by the number's record whether the session lives and whether the
-//! receipt was used.
+//! receipt was used. The claims of one who has erased her account stay in memory until others take their place; they sign
+//! nobody in.
 
 use std::{fmt, sync::Arc};
 
@@ -14,11 +15,11 @@ use sha2::{Digest as _, Sha256};
 use crate::metrics::TOKENS_READ;
 
 /// A token's SHA-256: the token itself is a credential, and is kept nowhere.
-type Print = [u8; 32];
+type Fingerprint = [u8; 32];
 
 /// Claims of well-signed tokens of one kind. When there are as many as may be, those asked for least go.
 pub(super) struct Known<C> {
-    claims: Option<Cache<Print, Arc<C>>>,
+    claims: Option<Cache<Fingerprint, Arc<C>>>,
     known: Counter,
     checked: Counter,
 }
@@ -32,7 +33,7 @@ impl<C> Known<C> {
 
     /// What stands in a token: as remembered, or as `check` reads it. A token that `check` refuses is not remembered.
     pub(super) fn claims_of<E>(&self, token: &str, check: impl FnOnce() -> Result<C, E>) -> Result<Arc<C>, E> {
-        if let Some(known) = self.claims.as_ref().and_then(|claims| claims.get(&print(token))) {
+        if let Some(known) = self.claims.as_ref().and_then(|claims| claims.get(&fingerprint(token))) {
             self.known.increment(1);
             return Ok(known);
         }
@@ -44,13 +45,13 @@ impl<C> Known<C> {
     pub(super) fn remember(&self, token: &str, claims: C) -> Arc<C> {
         let claims = Arc::new(claims);
         if let Some(known) = &self.claims {
-            known.insert(print(token), Arc::clone(&claims));
+            known.insert(fingerprint(token), Arc::clone(&claims));
         }
         claims
     }
 }
 
-fn print(token: &str) -> Print {
+fn fingerprint(token: &str) -> Fingerprint {
     Sha256::digest(token).into()
 }
 

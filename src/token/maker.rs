@@ -37,7 +37,7 @@ pub struct TokenSettings {
     pub access_life_s: u64,
     /// Grace in seconds on all times of a token. Default 0; raise it to the clock difference of several nodes.
     pub leeway_s: u64,
-    /// Access tokens whose claims are remembered, and receipts, some 800 bytes each; 0: none. Default 10,000.
+    /// Access tokens whose claims are remembered, and as many receipts; 0: none. Default 10,000.
     pub known_max: usize,
 }
 

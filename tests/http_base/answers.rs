@@ -132,7 +132,7 @@ async fn request_ids() {
     for bad in ["a b", "<script>", "a;b", "", &"x".repeat(65), "caf\u{e9}"] {
         let answer = raw(server.addr, with(bad)).await;
         let id = header(&answer, "request-id").unwrap().to_owned();
-        assert!(id.len() == 24 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
         assert!(answer.ends_with(&id));
         assert!(made.insert(id));
     }
