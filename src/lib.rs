@@ -13,7 +13,7 @@
 //! http::middleware    request id, client address, security headers, panics, metrics
 //! http::v1, ::dialect read the call: key or token, limits, strict JSON       (JSON names, texts, status codes)
 //! service             the use case, in the core's words                      (no HTTP)
-//! phone::directory    number -> live activation, or starts one               (ractor; what only reads is judged here)
+//! phone::directory    number -> live activation, or starts one               (ractor; what only reads stops here)
 //! phone::actor        decide, commit, reply
 //! record::decide      what happens                                           (pure)
 //! store::committer    many numbers, one sync

@@ -76,7 +76,7 @@ impl Activation {
         self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes `record` in hand, or forgets the one in hand.
+    /// Takes `record` in hand, or forgets the one in hand, which is dropped after the lock is.
     pub(super) fn hold(&self, record: Option<Arc<Record>>) {
         let _before = std::mem::replace(&mut *self.record.lock().unwrap_or_else(PoisonError::into_inner), record);
     }

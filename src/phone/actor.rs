@@ -1,8 +1,8 @@
 //! The actor: decide, commit, reply.
 //!
-//! It keeps the record while the number is in use and answers one message at a time. It waits for nothing but the
-//! store, fails for nothing but a defect, and has nothing to save at its end, because what was acknowledged was
-//! committed before. Handlers always return `Ok`: an `Err` would be death, not an answer.
+//! It keeps the record in its activation while the number is in use, and answers one message at a time. It waits for
+//! nothing but the store, fails for nothing but a defect, and has nothing to save at its end, because what was acknowledged
+//! was committed before. Handlers always return `Ok`: an `Err` would be death, not an answer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,6 +17,7 @@ use crate::{
 use super::{
     Fault, Reply,
     activation::{Guard, Permit},
+    directory::Parts,
     registry::Registry,
 };
 
@@ -266,8 +267,14 @@ fn is_owed(request: &Request) -> bool {
     matches!(request.command, Command::Settle { .. })
 }
 
-/// What the asker is told of a decision that stands.
-pub(super) fn reply(decision: Decision, after: &Record, now: UnixMillis) -> Reply {
+/// Judges what only reads by the record in hand, without its actor; `None` if it would have to be written after all.
+pub(super) fn judge_reading(parts: &Parts, record: &Record, policy: &Policy, request: &Request) -> Option<Reply> {
+    let now = parts.clock.now();
+    let decision = decide(Rules { policy, keys: &parts.keys }, record, request, now);
+    decision.next.is_none().then(|| reply(decision, record, now))
+}
+
+fn reply(decision: Decision, after: &Record, now: UnixMillis) -> Reply {
     let Decision { outcome, draft, replayed, quota, verified, .. } = decision;
     let signed_in = matches!(outcome, Outcome::SignedIn(_));
     let account = if signed_in { after.account().map(|account| Box::new(account.without_password())) } else { None };

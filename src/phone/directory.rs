@@ -1,7 +1,7 @@
 //! The handle everyone has on the numbers' actors.
 //!
-//! What only reads is judged at once while nothing is under way for its number. Else
-//! sending is: find or start the activation, count the request in flight, enqueue, await the answer. A message that
+//! What only reads is answered at once while nothing is under way for its number. Else sending is: find or start the
+//! activation, count the request in flight, enqueue, await the answer. A message that
 //! comes back undelivered was certainly not handled and is forwarded; a time-out or an actor that died is an unknown
 //! outcome, reported and never repeated.
 
@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    record::{Command, EventFilter, Keyring, Move, PhoneNumber, Policy, Request, Rules, decide},
+    record::{Command, EventFilter, Keyring, Move, PhoneNumber, Policy, Request},
     store::{SnapshotStore, committer::Committer},
 };
 
@@ -206,9 +206,7 @@ impl Directory {
         let activation = self.registry.find(phone)?.activation;
         let record = activation.record_at_rest()?;
         activation.touch(tick.load(Ordering::Relaxed));
-        let now = parts.clock.now();
-        let decision = decide(Rules { policy, keys: &parts.keys }, &record, request, now);
-        decision.next.is_none().then(|| actor::reply(decision, &record, now))
+        actor::judge_reading(parts, &record, policy, request)
     }
 
     /// Starts are what a flood is made of, and each writes. So while the disk is behind, none brings a number into memory

@@ -6,8 +6,8 @@
 //!                          '- sweep deletes forgotten records '- store::committer has the last word
 //! ```
 //!
-//! A request that only reads goes to no actor while nothing else is under way for its number: the directory judges it by
-//! the record that the actor has in hand, which is what the actor would do.
+//! A request that only reads goes to no actor while nothing else is under way for its number: it is judged in passing
+//! by the record that the actor has in hand, as the actor would.
 //!
 //! Owns: which numbers are live, how many may be, how much may wait for each, and every use of ractor. Never
 //! decides anything about a record ([`crate::record::decide`] does), never waits for anything but the store, and
