@@ -2,8 +2,15 @@
 //! are dear there: for eyes by the colours, which nobody asked for, in JSON by a serializer over a trait object. Each message
 //! that is sent is a line, so here a line for eyes has no colours, and an object is put together in one text.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    time::SystemTime,
+};
 
+use jiff::{
+    Timestamp,
+    fmt::{StdFmtWrite, temporal::DateTimePrinter},
+};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -13,7 +20,6 @@ use tracing_subscriber::{
     fmt::{
         FmtContext, FormatEvent, FormatFields, FormattedFields,
         format::{JsonFields, Writer},
-        time::{FormatTime as _, SystemTime},
     },
     registry::{LookupSpan, Scope},
 };
@@ -27,7 +33,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        SystemTime.format_time(&mut line)?;
+        time(&mut line)?;
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         write!(line, " {:>5} ", metadata.level().as_str())?;
@@ -70,7 +76,7 @@ where
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let mut line = String::with_capacity(LINE_BYTES);
         line.push_str("{\"timestamp\":\"");
-        SystemTime.format_time(&mut Writer::new(&mut line))?;
+        time(&mut line)?;
         line.push_str("\",\"level\":\"");
         line.push_str(metadata.level().as_str());
         line.push('"');
@@ -91,6 +97,17 @@ where
         line.push_str("}\n");
         writer.write_str(&line)
     }
+}
+
+/// RFC 3339, UTC, with microseconds.
+const WITH_MICROS: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
+
+/// Now. The library's own way to write it goes through a formatter for each of seven numbers.
+fn time(line: &mut impl Write) -> fmt::Result {
+    #[expect(clippy::disallowed_methods, reason = "a line tells when it was written; nothing is decided by it")]
+    let now = SystemTime::now();
+    let now = Timestamp::try_from(now).map_err(|_| fmt::Error)?; // after the year 9999
+    WITH_MICROS.print_timestamp(&now, StdFmtWrite(line)).map_err(|_| fmt::Error)
 }
 
 /// Room for a usual line.
@@ -183,7 +200,12 @@ impl Write for InString<'_> {
 
 /// The first character to escape, with what stands before and after it.
 fn first_special(text: &str) -> Option<(&str, char, &str)> {
-    let at = text.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\')?;
+    let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    // Nearly no text has one. All of it is looked at, which many bytes at a time can be.
+    if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
+        return None;
+    }
+    let at = text.bytes().position(is_special)?;
     let (before, from) = text.split_at_checked(at)?;
     let mut characters = from.chars();
     Some((before, characters.next()?, characters.as_str()))
