@@ -1,5 +1,7 @@
 //! Optimized builds get the profile if it was made with their compiler; all others are left as cargo asked for them.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
