@@ -1,9 +1,8 @@
 //! The handle everyone has on the numbers' actors.
 //!
 //! What only reads is answered at once while nothing is under way for its number. Else sending is: find or start the
-//! activation, count the request in flight, enqueue, await the answer. A message that
-//! comes back undelivered was certainly not handled and is forwarded; a time-out or an actor that died is an unknown
-//! outcome, reported and never repeated.
+//! activation, count the request in flight, enqueue, await the answer. A message that comes back undelivered was certainly
+//! not handled and is forwarded; a time-out or an actor that died is an unknown outcome, reported and never repeated.
 
 use std::{
     fmt,
