@@ -28,7 +28,7 @@ const OTPD: &str = env!("CARGO_BIN_EXE_otpd");
 /// tokio's that can be stopped, say): that is another program, which the compiler's profile does not fit.
 fn build_what_ships() -> Outcome<()> {
     let target = Path::new(OTPD).ancestors().nth(2).ok_or("otpd lies in no target directory")?;
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--release", "--bin", "otpd", "--target-dir"]).arg(target);
     let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status()?;
     if status.success() { Ok(()) } else { Err("otpd could not be built as it ships".into()) }
