@@ -4,12 +4,13 @@
 //!
 //! A start is two changes: the challenge, and, not waited for, what its send came to. A sign-in is two more, the check and
 //! the session, with two tokens made (the receipt, and the access token; a refresh token is none) and one read. A profile is
-//! one token read, and the actor asked. What otpd takes longer is its own: codes, limits, log, metrics, records that are
-//! read and folded.
+//! one token read, and the actor asked. With a provider's address, a start also posts a message there by reqwest before it
+//! is answered. What otpd takes longer is its own: codes, limits, log, metrics, records that are read and folded.
 
 use std::{
     collections::VecDeque,
     fs::File,
+    net::SocketAddr,
     os::unix::fs::FileExt as _,
     sync::{
         Arc, Mutex, PoisonError,
@@ -28,7 +29,9 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use dashmap::DashMap;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, get_current_timestamp};
+use otpd::load::{ACCOUNT_SID, AUTH_TOKEN, SENDER};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime};
+use reqwest::{Client, Url};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -151,6 +154,29 @@ struct Claims {
     amr: Vec<String>,
 }
 
+/// Twilio's stand-in.
+struct Provider {
+    client: Client,
+    messages: Url,
+}
+
+impl Provider {
+    fn at(address: SocketAddr) -> Outcome<Self> {
+        let messages = format!("http://{address}/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json").parse()?;
+        // As many idle connections as otpd keeps.
+        let client =
+            Client::builder().no_proxy().timeout(Duration::from_secs(8)).pool_max_idle_per_host(256).build()?;
+        Ok(Self { client, messages })
+    }
+
+    async fn send(&self, to: &str) -> Option<()> {
+        let form = [("To", to), ("From", SENDER), ("Body", "Your code is 123456. It is valid for 5 minutes.")];
+        let request = self.client.post(self.messages.clone()).basic_auth(ACCOUNT_SID, Some(AUTH_TOKEN)).form(&form);
+        let answer = request.send().await.ok()?.error_for_status().ok()?;
+        serde_json::from_slice::<serde_json::Value>(&answer.bytes().await.ok()?).ok().map(drop)
+    }
+}
+
 /// All numbers.
 struct Floor {
     actors: DashMap<u64, ActorRef<Box<Ask>>>,
@@ -158,6 +184,7 @@ struct Floor {
     oldest: Mutex<VecDeque<u64>>,
     shards: Vec<ActorCell>,
     committer: Queue,
+    provider: Option<Provider>,
     header: Header,
     signs: EncodingKey,
     reads: DecodingKey,
@@ -166,7 +193,7 @@ struct Floor {
 }
 
 impl Floor {
-    fn new(committer: Queue) -> Outcome<Self> {
+    fn new(committer: Queue, provider: Option<Provider>) -> Outcome<Self> {
         let shard = |_| ActorRuntime::spawn_instant(None, Shard, ()).map(|(shard, _detached)| shard.get_cell());
         let header = Header { kid: Some("0123456789abcdef".to_owned()), ..Header::new(Algorithm::HS256) };
         let mut floor = Self {
@@ -174,6 +201,7 @@ impl Floor {
             oldest: Mutex::default(),
             shards: (0..SHARDS).map(shard).collect::<Result<_, _>>()?,
             committer,
+            provider,
             header,
             signs: EncodingKey::from_secret(SECRET),
             reads: DecodingKey::from_secret(SECRET),
@@ -249,8 +277,11 @@ impl Floor {
         serde_json::from_slice::<Claims>(&payload).ok().map(|claims| claims.user_id)
     }
 
-    async fn start(&self, number: u64) -> Option<()> {
+    async fn start(&self, to: &str, number: u64) -> Option<()> {
         self.change(number).await?;
+        if let Some(provider) = &self.provider {
+            provider.send(to).await?;
+        }
         self.actor(number)?.send_message(Box::new(Ask::Change(None))).ok()
     }
 
@@ -267,7 +298,7 @@ fn number(text: &str) -> Result<u64, StatusCode> {
 }
 
 async fn send(State(floor): State<Arc<Floor>>, Json(asked): Json<SendBody>) -> Result<Json<Sent>, StatusCode> {
-    floor.start(number(&asked.phone_number)?).await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+    floor.start(&asked.phone_number, number(&asked.phone_number)?).await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
     Ok(Json(asked.sent()))
 }
 
@@ -315,8 +346,9 @@ fn commit(log: &File, mut queue: mpsc::Receiver<([u8; RECORD], Done)>) -> std::i
     Ok(())
 }
 
-/// Serves until it is killed. The first line of its output is its address.
-pub(crate) fn serve() -> Outcome<()> {
+/// Serves until it is killed. The first line of its output is its address. `arguments`: a provider's address, if it has one.
+pub(crate) fn serve(arguments: &[String]) -> Outcome<()> {
+    let provider = arguments.first().map(|address| address.parse()).transpose()?;
     let log = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR"))?;
     let zeros = vec![0; 1 << 20];
     for at in (0..LOG).step_by(zeros.len()) {
@@ -336,6 +368,6 @@ pub(crate) fn serve() -> Outcome<()> {
             .route("/verify-otp", post(verify))
             .route("/profile", get(profile))
             .route("/_code", get(limit::code))
-            .with_state(Arc::new(Floor::new(committer)?)))
+            .with_state(Arc::new(Floor::new(committer, provider.map(Provider::at).transpose()?)?)))
     })
 }

@@ -142,9 +142,14 @@ pub(crate) fn plan(scenario: Scenario, warm_up: Duration, duration: Duration) ->
     Plan { connections: CONNECTIONS, warm_up, duration, again_each: 0, pace: Pace::Closed, ..Plan::new(scenario) }
 }
 
+/// A stand-in of Twilio in this process.
+pub(crate) async fn inbox() -> Outcome<Inbox> {
+    Ok(Inbox::start(([127, 0, 0, 1], 0).into()).await?)
+}
+
 /// A bare server, and the load's way to it.
-pub(crate) async fn bare(name: &str) -> Outcome<(Stage, Bare)> {
-    let server = Bare::start(name).await?;
+pub(crate) async fn bare(name: &str, provider: Option<&Inbox>) -> Outcome<(Stage, Bare)> {
+    let server = Bare::start(name, provider.map(Inbox::address)).await?;
     Ok((Stage::new(Target::limit(server.address), Codes::None, fill::SEED), server))
 }
 
@@ -162,7 +167,7 @@ impl Lab {
     pub(crate) async fn open() -> Outcome<Self> {
         build_what_ships()?;
         let home = tempfile::Builder::new().prefix("compare-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let (limit, server) = bare(limit::NAME).await?;
+        let (limit, server) = bare(limit::NAME, None).await?;
         Ok(Self { home, made: 0, filled: HashMap::new(), limit, _limit: server })
     }
 
@@ -207,7 +212,7 @@ impl Lab {
         fs::write(&config, settings)?;
         let inbox = match by {
             By::Simulated => None,
-            By::Twilio => Some(Inbox::start(([127, 0, 0, 1], 0).into()).await?),
+            By::Twilio => Some(inbox().await?),
         };
         let plan = ServerPlan {
             binary: OTPD.into(),

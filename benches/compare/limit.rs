@@ -114,10 +114,15 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
-    /// [`NAME`] or [`super::floor::NAME`].
-    pub(crate) async fn start(name: &str) -> Outcome<Self> {
+    /// [`NAME`] or [`super::floor::NAME`], which may send through a provider.
+    pub(crate) async fn start(name: &str, provider: Option<SocketAddr>) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(name).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command
+            .arg(name)
+            .args(provider.map(|address| address.to_string()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
         let mut life = command.spawn()?;
         let mut line = String::new();
         let output = life.stdout.take().ok_or("a bare server has no output")?;

@@ -78,7 +78,7 @@ struct Options {
 /// A row, or several that are measured together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Which {
-    /// What otpd's outline costs by itself: as many actors, commits and tokens, and nothing else.
+    /// What otpd's outline costs by itself: as many actors, commits, tokens and messages, and nothing else.
     Floor,
     /// Starts of new numbers, in a warm burst of 2 s.
     Burst,
@@ -168,7 +168,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.split_first() {
         Some((first, _)) if first == limit::NAME => limit::serve(),
-        Some((first, _)) if first == floor::NAME => floor::serve(),
+        Some((first, rest)) if first == floor::NAME => floor::serve(rest),
         Some((first, rest)) if first == fill::NAME => fill::run(rest),
         _ => measure(&Options::parse()),
     };

@@ -139,12 +139,14 @@ pub(crate) async fn beside_the_limit(lab: &mut Lab, asked: Asked, scale: Scale) 
 /// The floor beside the limit, for each thing that otpd is measured by.
 pub(crate) async fn floors(lab: &Lab, scale: Scale) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
-    for (what, scenario) in [
-        ("start (an actor, two group commits)", Scenario::Send),
-        ("login (two more commits, two tokens made, two read)", Scenario::Login),
-        ("profile (a token read, the actor asked)", Scenario::Profile),
+    let inbox = lab::inbox().await?;
+    for (what, scenario, provider) in [
+        ("start (an actor, two group commits)", Scenario::Send, None),
+        ("login (two more commits, two tokens made, two read)", Scenario::Login, None),
+        ("login, its message posted to the stand-in of Twilio", Scenario::Login, Some(&inbox)),
+        ("profile (a token read, the actor asked)", Scenario::Profile, None),
     ] {
-        let (floor, _server) = lab::bare(floor::NAME).await?;
+        let (floor, _server) = lab::bare(floor::NAME, provider).await?;
         let rounds = rounds(lab, &Subject::Floor(&floor), scenario, scale).await?;
         rows.push(Row {
             what: format!("floor of a {what}, {}", scale.name()),

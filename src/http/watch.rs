@@ -13,6 +13,7 @@
 //! Owns no socket and no timer; `connection` asks for the deadline and acts.
 
 use std::{
+    mem::MaybeUninit,
     pin::Pin,
     sync::{
         Arc,
@@ -162,6 +163,9 @@ impl HttpBody for WatchedBody {
     }
 }
 
+/// Head and body of a usual answer: so many bytes are copied into one piece, which costs less than a gathering write.
+const PIECE_BYTES: usize = 2_048;
+
 /// A stream that reports when bytes arrive.
 #[derive(Debug)]
 pub(super) struct WatchedIo<I> {
@@ -208,7 +212,13 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for WatchedIo<I> {
         cx: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+        if slices.iter().map(|slice| slice.len()).sum::<usize>() > PIECE_BYTES {
+            return Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        }
+        let mut room = [const { MaybeUninit::uninit() }; PIECE_BYTES];
+        let mut piece = ReadBuf::uninit(&mut room);
+        slices.iter().for_each(|slice| piece.put_slice(slice));
+        Pin::new(&mut self.inner).poll_write(cx, piece.filled())
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -218,6 +228,10 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for WatchedIo<I> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
+
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
 
     const LIMITS: Limits = Limits {
@@ -276,5 +290,48 @@ mod tests {
         assert_eq!(left(&h2), (60, Phase::Exchange));
         drop(second);
         assert_eq!(left(&h2), (75, Phase::Idle));
+    }
+
+    /// Takes whatever is written, and notes by which kind of write.
+    #[derive(Default)]
+    struct Writes {
+        plain: Vec<Vec<u8>>,
+        gathering: u32,
+    }
+
+    impl AsyncWrite for Writes {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+            self.plain.push(bytes.to_vec());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<std::io::Result<usize>> {
+            self.gathering += 1;
+            Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_small_answer_is_one_plain_write() {
+        let mut io = WatchedIo::new(Writes::default(), Watch::new());
+        let body = [7; PIECE_BYTES];
+        let [head, rest] = [&body[..4], &body[4..]].map(IoSlice::new);
+        assert_eq!(io.write_vectored(&[head, rest]).await.unwrap(), PIECE_BYTES);
+        assert_eq!((io.inner.plain.as_slice(), io.inner.gathering), (&[body.to_vec()][..], 0));
+        // Not a byte is lost of one that has no room.
+        assert_eq!(io.write_vectored(&[head, rest, IoSlice::new(b"!")]).await.unwrap(), PIECE_BYTES + 1);
+        assert_eq!((io.inner.plain.len(), io.inner.gathering), (1, 1));
     }
 }
