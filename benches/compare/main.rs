@@ -194,9 +194,10 @@ fn measure(options: &Options) -> Outcome<()> {
     let all = async {
         let mut lab = Lab::open().await?;
         for which in <Which as clap::ValueEnum>::value_variants().iter().copied().filter(|which| wanted(which)) {
-            let began = Instant::now();
+            let (began, before) = (Instant::now(), Ticks::now());
             match row(&mut lab, which, Scale::of(which, options)).await {
-                Ok(some) => {
+                Ok(mut some) => {
+                    some.iter_mut().for_each(|row| row.beside += &stolen(before, Ticks::now()));
                     some.iter().for_each(|row| eprintln!("{row}"));
                     rows.extend(some);
                 }
@@ -260,6 +261,32 @@ fn place() -> String {
     let commit = git.filter(|output| output.status.success()).and_then(|output| String::from_utf8(output.stdout).ok());
     let commit = commit.map_or_else(|| "unknown".to_owned(), |commit| commit.trim().to_owned());
     format!("{cores} cores of {cpu}, Linux {kernel}, commit {commit}; servers and generator share the machine.")
+}
+
+/// Processor time of the machine since it started, in ticks.
+#[derive(Debug, Clone, Copy)]
+struct Ticks {
+    /// While something wanted to run, and the host ran others.
+    stolen: u64,
+    all: u64,
+}
+
+impl Ticks {
+    /// `None` where the system does not say.
+    fn now() -> Option<Self> {
+        let stat = std::fs::read_to_string("/proc/stat").ok()?;
+        // user, nice, system, idle, iowait, irq, softirq, steal; guests' are in user.
+        let ticks = stat.lines().next()?.split_whitespace().skip(1).take(8).map(str::parse);
+        let ticks: Vec<u64> = ticks.collect::<Result<_, _>>().ok()?;
+        Some(Self { stolen: *ticks.get(7)?, all: ticks.iter().sum() })
+    }
+}
+
+/// What the host took away in between: what was measured meanwhile is of a machine that much slower, and of a longer tail.
+fn stolen(before: Option<Ticks>, after: Option<Ticks>) -> String {
+    let (Some(before), Some(after)) = (before, after) else { return String::new() };
+    let share = (after.stolen - before.stolen) as f64 / (after.all - before.all).max(1) as f64;
+    format!("; the host took {:.1} % of the processors", share * 100.0)
 }
 
 /// Tells what is done meanwhile.
