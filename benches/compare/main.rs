@@ -285,7 +285,7 @@ impl Ticks {
 /// What the host took away in between: what was measured meanwhile is of a machine that much slower, and of a longer tail.
 fn stolen(before: Option<Ticks>, after: Option<Ticks>) -> String {
     let (Some(before), Some(after)) = (before, after) else { return String::new() };
-    let share = (after.stolen - before.stolen) as f64 / (after.all - before.all).max(1) as f64;
+    let share = after.stolen.saturating_sub(before.stolen) as f64 / after.all.saturating_sub(before.all).max(1) as f64;
     format!("; the host took {:.1} % of the processors", share * 100.0)
 }
 

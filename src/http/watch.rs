@@ -166,7 +166,7 @@ impl HttpBody for WatchedBody {
 /// Head and body of a usual answer: so many bytes are copied into one piece, which costs less than a gathering write.
 const PIECE_BYTES: usize = 2_048;
 
-/// A stream that reports when bytes arrive.
+/// A stream that reports when bytes arrive, and writes a small answer in one piece.
 #[derive(Debug)]
 pub(super) struct WatchedIo<I> {
     inner: I,
